@@ -1,0 +1,1 @@
+//! Criterion benches of each variant crate on the same cells.

@@ -1,0 +1,1 @@
+//! The registry of attention variants: name, typed parameters, constructor, capabilities.

@@ -1,0 +1,1 @@
+//! The contract every attention variant meets: problem, masks, trait, oracle, accuracy metrics, conformance.

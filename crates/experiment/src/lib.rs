@@ -1,0 +1,1 @@
+//! Config to plan to run to records: sweeps of attention variants, resumable and reproducible.

@@ -1,0 +1,1 @@
+//! Time, memory and machine: interleaved rounds, statistics, peaks. Knows nothing of attention.

@@ -1,0 +1,1 @@
+//! Interaction logs, a simulated shop, and item embeddings learnt from a log.

@@ -1,0 +1,1 @@
+//! Records to findings, charts and an offline page; runs nothing.
