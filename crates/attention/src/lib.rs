@@ -1,1 +1,47 @@
-//! The contract every attention variant meets: problem, masks, trait, oracle, accuracy metrics, conformance.
+//! The contract that every attention variant meets.
+//!
+//! A [`Problem`] holds Q, K, V and the question asked of them: a problem [`Mask`], a scale, a bias, a
+//! padded or jagged layout. A variant implements [`Attention`] and introduces itself by a
+//! [`Variant`]. Its answers are measured against an [`oracle`] in f64 ([`accuracy`]) and must pass
+//! the [`conformance`] suite for everything that it claims.
+//!
+//! | symbol | meaning |
+//! |---|---|
+//! | B, H, Hkv | batch, query heads, key/value heads |
+//! | Nq, Nk, D, Dv | queries, keys, head dimension of Q and K, of V |
+//! | S = scale·QKᵀ + bias | scores |
+//! | P = softmax(S), L = logsumexp(S) | weights; per-row log-sum-exp |
+//! | Ω(i) | the keys that query i may see |
+
+#![forbid(unsafe_code)]
+
+pub mod accuracy;
+mod attention;
+mod bias;
+mod capabilities;
+pub mod conformance;
+mod cost;
+mod error;
+mod geometry;
+pub mod mask;
+pub mod oracle;
+mod output;
+mod problem;
+mod scratch;
+mod shape;
+pub mod variant;
+mod workers;
+
+pub use attention::{Attention, Form, Gradients, Prepared, TensorSpec};
+pub use bias::{Bias, HeadBias};
+pub use capabilities::{Capabilities, Feature};
+pub use cost::Cost;
+pub use error::{Error, Result, expect_shape};
+pub use geometry::{Geometry, Layout};
+pub use mask::Mask;
+pub use output::{Output, OutputMut, RowBlock};
+pub use problem::{Head, Problem};
+pub use scratch::Scratch;
+pub use shape::Shape;
+pub use variant::{Family, Variant};
+pub use workers::Workers;

@@ -1,0 +1,87 @@
+//! What is added to the scores before the softmax.
+
+use crate::error::{Error, Result, expect_shape};
+use crate::geometry::Geometry;
+use ndarray::{ArrayView1, ArrayView2, ArrayView3};
+
+/// An additive bias on S; the leading axis is H, or 1 for all heads alike.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Bias<'a> {
+    /// `[H or 1, Nq, Nk]`: one value a score. O(Nq·Nk) memory.
+    Dense(ArrayView3<'a, f32>),
+    /// `[H or 1, 2·R + 1]`: entry R + clip(j - i, -R, R). O(R) memory.
+    Relative(ArrayView2<'a, f32>),
+}
+
+impl Bias<'_> {
+    pub(crate) fn reborrow(&self) -> Bias<'_> {
+        match self {
+            Self::Dense(table) => Bias::Dense(table.view()),
+            Self::Relative(table) => Bias::Relative(table.view()),
+        }
+    }
+
+    pub(crate) fn check(&self, geometry: &Geometry) -> Result<()> {
+        let s = geometry.shape();
+        match self {
+            Self::Dense(table) => {
+                let heads = if table.dim().0 == 1 { 1 } else { s.h };
+                expect_shape(
+                    "bias",
+                    "[H or 1, Nq, Nk]",
+                    table.shape(),
+                    &[heads, s.nq, s.nk],
+                )?;
+                if geometry.is_jagged() {
+                    return Err(Error::Shape {
+                        tensor: "bias",
+                        found: table.shape().to_vec(),
+                        expected: "a relative bias on a jagged batch, whose histories differ in \
+                                   length"
+                            .into(),
+                    });
+                }
+                Ok(())
+            }
+            Self::Relative(table) => {
+                let heads = if table.nrows() == 1 { 1 } else { s.h };
+                let width = table.ncols() / 2 * 2 + 1;
+                expect_shape("bias", "[H or 1, 2R + 1]", table.shape(), &[heads, width])
+            }
+        }
+    }
+
+    /// The bias of one query head.
+    #[must_use]
+    pub fn head(&self, h: usize) -> HeadBias<'_> {
+        match self {
+            Self::Dense(t) => HeadBias::Dense(t.index_axis(ndarray::Axis(0), h.min(t.dim().0 - 1))),
+            Self::Relative(t) => HeadBias::Relative(t.row(h.min(t.nrows() - 1))),
+        }
+    }
+}
+
+/// A [`Bias`] for one head.
+#[derive(Debug, Clone, Copy)]
+pub enum HeadBias<'a> {
+    /// `[Nq, Nk]`.
+    Dense(ArrayView2<'a, f32>),
+    /// `[2·R + 1]`.
+    Relative(ArrayView1<'a, f32>),
+}
+
+impl HeadBias<'_> {
+    /// The value added to the score of query `i` and key `j`.
+    #[must_use]
+    pub fn at(&self, i: usize, j: usize) -> f32 {
+        match self {
+            Self::Dense(table) => table[[i, j]],
+            Self::Relative(table) => {
+                let radius = (table.len() / 2) as isize;
+                let distance = (j as isize - i as isize).clamp(-radius, radius);
+                table[(radius + distance) as usize]
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a variant can do, stated before it is asked.
+
+use crate::error::{Error, Result};
+use crate::geometry::Geometry;
+use crate::mask::Part;
+use crate::output::OutputMut;
+use crate::problem::Problem;
+
+/// Something a request may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Feature {
+    /// A causal problem mask, of any alignment.
+    Causal,
+    /// A sliding window as problem mask.
+    Window,
+    /// Key lengths: padded histories.
+    KeyLengths,
+    /// A dense boolean problem mask.
+    DenseMask,
+    /// A block map as problem mask.
+    BlockMask,
+    /// A bias on the scores.
+    Bias,
+    /// Histories end to end.
+    Jagged,
+    /// Fewer key heads than query heads.
+    GroupedHeads,
+    /// L, the log-sum-exp of each row.
+    LogSumExp,
+    /// Gradients of Q, K and V.
+    Backward,
+    /// Absorbing keys once, then answering and appending.
+    Prepare,
+}
+
+impl Feature {
+    /// All of them, in the order in which tables list them.
+    pub const ALL: [Self; 11] = [
+        Self::Causal,
+        Self::Window,
+        Self::KeyLengths,
+        Self::DenseMask,
+        Self::BlockMask,
+        Self::Bias,
+        Self::Jagged,
+        Self::GroupedHeads,
+        Self::LogSumExp,
+        Self::Backward,
+        Self::Prepare,
+    ];
+
+    /// The feature in words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Causal => "causal mask",
+            Self::Window => "window mask",
+            Self::KeyLengths => "key lengths",
+            Self::DenseMask => "dense mask",
+            Self::BlockMask => "block mask",
+            Self::Bias => "bias",
+            Self::Jagged => "jagged batch",
+            Self::GroupedHeads => "grouped heads",
+            Self::LogSumExp => "log-sum-exp",
+            Self::Backward => "backward",
+            Self::Prepare => "prepare",
+        }
+    }
+
+    fn needed_by(geometry: &Geometry) -> Vec<Self> {
+        let shape = geometry.shape();
+        let mut needed: Vec<_> = geometry
+            .mask()
+            .parts()
+            .iter()
+            .map(|part| match part {
+                Part::Causal(_) => Self::Causal,
+                Part::Window { .. } | Part::SymmetricWindow { .. } => Self::Window,
+                Part::KeyLengths(_) => Self::KeyLengths,
+                Part::Dense(_) => Self::DenseMask,
+                Part::Blocks(_) => Self::BlockMask,
+            })
+            .collect();
+        if geometry.is_jagged() {
+            needed.push(Self::Jagged);
+        }
+        if shape.hkv != shape.h {
+            needed.push(Self::GroupedHeads);
+        }
+        needed
+    }
+}
+
+/// What one variant supports, with the reason for each thing that it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The variant's registered name.
+    pub variant: &'static str,
+    /// Whether it computes softmax attention over the keys of mask and pattern without
+    /// approximation.
+    pub exact: bool,
+    missing: Vec<(Feature, &'static str)>,
+}
+
+impl Capabilities {
+    /// Supports everything.
+    #[must_use]
+    pub fn all(variant: &'static str, exact: bool) -> Self {
+        Self {
+            variant,
+            exact,
+            missing: Vec::new(),
+        }
+    }
+
+    /// Takes a feature out, with the reason that users are told.
+    #[must_use]
+    pub fn without(mut self, feature: Feature, reason: &'static str) -> Self {
+        self.missing.push((feature, reason));
+        self
+    }
+
+    /// The reason why a feature is missing, or `None` where it is supported.
+    #[must_use]
+    pub fn missing(&self, feature: Feature) -> Option<&'static str> {
+        self.missing
+            .iter()
+            .find(|(f, _)| *f == feature)
+            .map(|(_, reason)| *reason)
+    }
+
+    /// Whether a feature is supported.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.missing(feature).is_none()
+    }
+
+    /// Asks for one feature.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] with the reason where it is missing.
+    pub fn require(&self, feature: Feature) -> Result<()> {
+        match self.missing(feature) {
+            None => Ok(()),
+            Some(reason) => Err(Error::Unsupported {
+                variant: self.variant,
+                what: feature.name().into(),
+                reason,
+            }),
+        }
+    }
+
+    /// Whether a problem of this geometry can be answered.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for the first feature that is needed and missing.
+    pub fn admits_geometry(&self, geometry: &Geometry) -> Result<()> {
+        Feature::needed_by(geometry)
+            .into_iter()
+            .try_for_each(|f| self.require(f))
+    }
+
+    /// The check that every forward begins with: features, output shapes and strides.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Shape`] or [`Error::Stride`].
+    pub fn admit(&self, problem: &Problem<'_>, out: &OutputMut<'_>) -> Result<()> {
+        self.admits_geometry(problem.geometry())?;
+        if problem.bias().is_some() {
+            self.require(Feature::Bias)?;
+        }
+        if out.lse.is_some() {
+            self.require(Feature::LogSumExp)?;
+        }
+        out.check(problem.geometry())
+    }
+}

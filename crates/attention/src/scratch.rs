@@ -1,0 +1,82 @@
+//! Working memory, asked for before the call and kept between calls.
+
+/// Floats between the starts of two parts: a cache line of 64 bytes.
+const LINE: usize = 16;
+
+/// A reusable buffer of f32, aligned to cache lines.
+///
+/// A variant states what it needs through [`Attention::scratch_bytes`](crate::Attention::scratch_bytes);
+/// after [`reserve`](Self::reserve) of that, its calls allocate nothing here.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    buffer: Vec<f32>,
+}
+
+impl Scratch {
+    /// An empty buffer; it grows when a variant asks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes room for `bytes` in advance.
+    pub fn reserve(&mut self, bytes: u64) {
+        self.grow(usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        4 * self.buffer.len() as u64
+    }
+
+    /// Bytes that [`parts`](Self::parts) of this size take.
+    #[must_use]
+    pub fn bytes_for(parts: usize, floats: usize) -> u64 {
+        4 * (parts * floats.next_multiple_of(LINE) + LINE) as u64
+    }
+
+    /// `count` disjoint parts of `floats` f32 each, aligned to 64 bytes; their content is stale.
+    pub fn parts(&mut self, count: usize, floats: usize) -> Vec<&mut [f32]> {
+        let stride = floats.next_multiple_of(LINE);
+        if stride == 0 {
+            return (0..count).map(|_| <&mut [f32]>::default()).collect();
+        }
+        self.grow(count * stride + LINE);
+        let skip = self.buffer.as_ptr().align_offset(64).min(LINE);
+        self.buffer[skip..]
+            .chunks_exact_mut(stride)
+            .take(count)
+            .map(|part| &mut part[..floats])
+            .collect()
+    }
+
+    fn grow(&mut self, floats: usize) {
+        if self.buffer.len() < floats {
+            // A fresh zeroed block costs nothing until it is touched; resizing would copy.
+            self.buffer = Vec::new();
+            self.buffer = vec![0.0; floats];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_aligned_and_as_large_as_promised() {
+        let mut scratch = Scratch::new();
+        for floats in [1, 15, 16, 17, 1000] {
+            scratch.reserve(Scratch::bytes_for(3, floats));
+            let held = scratch.bytes();
+            let parts = scratch.parts(3, floats);
+            assert_eq!(parts.len(), 3);
+            for part in parts {
+                assert_eq!(part.len(), floats);
+                assert_eq!(part.as_ptr() as usize % 64, 0);
+            }
+            assert_eq!(scratch.bytes(), held, "bytes_for foretold what parts took");
+        }
+    }
+}
