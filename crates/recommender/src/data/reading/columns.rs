@@ -1,0 +1,136 @@
+//! Logs of one event a record, in named columns.
+
+use std::borrow::Cow;
+
+use super::records::Records;
+use super::time::{NoTime, parse_time};
+use crate::data::error::{LogError, shortened};
+use crate::data::gather::{Full, Gather};
+
+/// Which field is what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) names: Vec<String>,
+    pub(super) user: usize,
+    pub(super) item: usize,
+    pub(super) time: Option<usize>,
+}
+
+impl Columns {
+    /// Columns of a format without a header, user and item first.
+    pub(super) fn fixed(names: &[&str], time: Option<usize>) -> Self {
+        Self {
+            names: names.iter().map(|name| name.to_string()).collect(),
+            user: 0,
+            item: 1,
+            time,
+        }
+    }
+}
+
+pub(super) fn read_columns<'a>(
+    mut records: Records<'a, '_>,
+    columns: &Columns,
+) -> Result<Gather<'a>, LogError> {
+    let mut gather = Gather::new(columns.time.is_some());
+    while records.advance()? {
+        check_count(&records, columns)?;
+        let user = token(&mut records, columns, columns.user, "a user")?;
+        let item = token(&mut records, columns, columns.item, "an item")?;
+        let time = match columns.time {
+            Some(field) => {
+                let text = records.fields[field].as_ref();
+                parse_time(text)
+                    .map_err(|why| bad_time(&records, field, &columns.names[field], text, why))?
+            }
+            None => 0,
+        };
+        let user = gather
+            .user(user)
+            .map_err(|full| too_many(&records, columns, columns.user, full))?;
+        gather
+            .event(user, item, time)
+            .map_err(|full| too_many(&records, columns, columns.item, full))?;
+    }
+    Ok(gather)
+}
+
+fn check_count(records: &Records<'_, '_>, columns: &Columns) -> Result<(), LogError> {
+    let (found, expected) = (records.fields.len(), columns.names.len());
+    if found == expected {
+        return Ok(());
+    }
+    let name = columns
+        .names
+        .get(found)
+        .map_or("past the last", String::as_str);
+    Err(LogError::FieldCount {
+        at: records.at(found.min(expected), name),
+        found,
+        text: shortened(records.text),
+        expected: format!("{expected}: {}", columns.names.join(", ")),
+        advice: if found < expected {
+            "complete or drop the line, or name another format or delimiter"
+        } else {
+            "quote a field that holds the delimiter, or name another format"
+        },
+    })
+}
+
+/// Takes the field out of the record, without the white space round it.
+fn token<'a>(
+    records: &mut Records<'a, '_>,
+    columns: &Columns,
+    field: usize,
+    expected: &'static str,
+) -> Result<Cow<'a, str>, LogError> {
+    // A clone of a borrowed field is a copy of its address; an owned one had escapes in it and is rare.
+    let trimmed = match records.fields[field].clone() {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
+    };
+    if trimmed.is_empty() {
+        return Err(LogError::EmptyField {
+            at: records.at(field, &columns.names[field]),
+            expected,
+        });
+    }
+    Ok(trimmed)
+}
+
+fn bad_time(
+    records: &Records<'_, '_>,
+    field: usize,
+    name: &str,
+    text: &str,
+    why: NoTime,
+) -> LogError {
+    let (expected, advice) = match why {
+        NoTime::Fraction => (
+            "a whole number",
+            "write it in a finer unit, e.g. milliseconds, so that no time is rounded",
+        ),
+        NoTime::Range => (
+            "a time within 64 bits",
+            "write it in a coarser unit, e.g. seconds",
+        ),
+        NoTime::Unknown => (
+            "a whole number such as unix seconds, or a date such as 2011-12-09 12:50:00",
+            "convert the column, or read the log in file order (time=none)",
+        ),
+    };
+    LogError::BadTime {
+        at: records.at(field, name),
+        found: shortened(text),
+        expected,
+        advice,
+    }
+}
+
+fn too_many(records: &Records<'_, '_>, columns: &Columns, field: usize, full: Full) -> LogError {
+    LogError::TooMany {
+        at: records.at(field, &columns.names[field]),
+        what: full.what,
+        limit: full.limit,
+    }
+}

@@ -1,0 +1,212 @@
+//! Headers: which column is the user, the item, the time.
+
+use super::columns::Columns;
+use super::records::Records;
+use crate::data::error::{LogError, shortened};
+
+/// Delimiters tried on a header, in this order.
+pub(super) const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
+
+const USER_NAMES: &[&str] = &[
+    "userid",
+    "user",
+    "uid",
+    "customerid",
+    "customer",
+    "visitorid",
+    "visitor",
+    "reviewerid",
+    "memberid",
+    "accountid",
+    "clientid",
+    "sessionid",
+];
+const ITEM_NAMES: &[&str] = &[
+    "itemid",
+    "item",
+    "iid",
+    "movieid",
+    "movie",
+    "stockcode",
+    "productid",
+    "product",
+    "asin",
+    "parentasin",
+    "articleid",
+    "newsid",
+    "trackid",
+    "songid",
+    "bookid",
+    "businessid",
+    "sku",
+];
+const TIME_NAMES: &[&str] = &[
+    "timestamp",
+    "ts",
+    "time",
+    "unixtime",
+    "unixreviewtime",
+    "eventtime",
+    "datetime",
+    "invoicedate",
+    "date",
+];
+
+/// Reads the header of a table; an empty name stands for the common ones.
+pub(super) fn table(
+    records: &mut Records<'_, '_>,
+    user: &str,
+    item: &str,
+    time: Option<&str>,
+) -> Result<Columns, LogError> {
+    let names = read_names(records)?;
+    let user =
+        find(&names, user, USER_NAMES).ok_or_else(|| missing(records, &names, "user", user))?;
+    let item =
+        find(&names, item, ITEM_NAMES).ok_or_else(|| missing(records, &names, "item", item))?;
+    let time = match time {
+        None => None,
+        // Nothing but users and items: such a log can only be in time order.
+        Some("") if names.len() == 2 => None,
+        Some(name) => Some(
+            find(&names, name, TIME_NAMES).ok_or_else(|| missing(records, &names, "time", name))?,
+        ),
+    };
+    Ok(Columns {
+        names,
+        user,
+        item,
+        time,
+    })
+}
+
+/// Reads the header of a RecBole atomic file, `name:type` fields.
+pub(super) fn recbole(records: &mut Records<'_, '_>) -> Result<Columns, LogError> {
+    let typed = read_names(records)?;
+    let bare: Vec<String> = typed
+        .iter()
+        .map(|name| {
+            name.split_once(':')
+                .map_or(name.as_str(), |(bare, _)| bare)
+                .to_string()
+        })
+        .collect();
+    let named =
+        |role, names| find(&bare, "", names).ok_or_else(|| missing(records, &typed, role, ""));
+    let (user, item) = (named("user", USER_NAMES)?, named("item", ITEM_NAMES)?);
+    let time = match bare.len() {
+        2 => None,
+        _ => Some(named("time", TIME_NAMES)?),
+    };
+    Ok(Columns {
+        names: typed,
+        user,
+        item,
+        time,
+    })
+}
+
+/// Whether this header has the columns, under this delimiter.
+pub(super) fn has_columns(header: &str, delimiter: char, user: &str, item: &str) -> bool {
+    let names: Vec<String> = header
+        .split(delimiter)
+        .map(|name| name.trim().trim_matches('"').to_string())
+        .collect();
+    let (user, item) = (
+        find(&names, user, USER_NAMES),
+        find(&names, item, ITEM_NAMES),
+    );
+    user.is_some() && item.is_some() && user != item
+}
+
+/// The delimiter under which the header has the columns, else the most frequent one in it.
+pub(super) fn delimiter(text: &str, user: &str, item: &str) -> char {
+    let header = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    let fitting = DELIMITERS
+        .into_iter()
+        .find(|&delimiter| has_columns(header, delimiter, user, item));
+    let frequent = || {
+        DELIMITERS
+            .into_iter()
+            .rev()
+            .max_by_key(|&delimiter| header.matches(delimiter).count())
+    };
+    fitting.or_else(frequent).unwrap_or(',')
+}
+
+/// Whether every field of a tab-separated line is `name:type` with a type of RecBole.
+pub(super) fn is_recbole(header: &str) -> bool {
+    const TYPES: [&str; 4] = ["token", "token_seq", "float", "float_seq"];
+    header.split('\t').all(|field| {
+        field
+            .split_once(':')
+            .is_some_and(|(_, kind)| TYPES.contains(&kind.trim()))
+    })
+}
+
+fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
+    if !records.advance()? {
+        let expected = "a header line with column names, then one event a line".to_string();
+        return Err(LogError::Empty {
+            path: records.path.to_path_buf(),
+            lines: 0,
+            expected,
+        });
+    }
+    Ok(records
+        .fields
+        .iter()
+        .map(|name| name.trim().to_string())
+        .collect())
+}
+
+fn find(names: &[String], wanted: &str, common: &[&str]) -> Option<usize> {
+    if !wanted.is_empty() {
+        return names.iter().position(|name| name == wanted);
+    }
+    common
+        .iter()
+        .find_map(|known| names.iter().position(|name| plain(name) == *known))
+}
+
+/// A name without case, spaces, underscores and hyphens.
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(|character| !matches!(character, '_' | '-' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+fn missing(
+    records: &Records<'_, '_>,
+    names: &[String],
+    role: &'static str,
+    wanted: &str,
+) -> LogError {
+    let nearest = names
+        .iter()
+        .map(|name| {
+            (
+                strsim::normalized_damerau_levenshtein(&plain(wanted), &plain(name)),
+                name,
+            )
+        })
+        .filter(|(similarity, _)| !wanted.is_empty() && *similarity >= 0.5)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    LogError::MissingColumn {
+        path: records.path.to_path_buf(),
+        line: records.line,
+        role,
+        wanted: (!wanted.is_empty()).then(|| wanted.into()),
+        columns: names.iter().map(|name| shortened(name)).collect(),
+        nearest: nearest.map(|(_, name)| name.as_str().into()),
+        advice: match role {
+            "user" => "name the column (user=NAME), or another delimiter or format",
+            "item" => "name the column (item=NAME), or another delimiter or format",
+            _ => "name the column (time=NAME), or read the log in file order (time=none)",
+        },
+    }
+}

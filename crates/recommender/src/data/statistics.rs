@@ -1,0 +1,107 @@
+//! What a log looks like from outside: sizes, lengths, what padding would waste, how many events tie in time.
+
+use std::fmt;
+
+use super::interactions::Interactions;
+
+/// Summary of an interaction log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogStatistics {
+    /// Number of users.
+    pub users: usize,
+    /// Number of items in the catalogue.
+    pub items: usize,
+    /// Number of interactions.
+    pub events: usize,
+    /// Catalogue density: events / (users · items).
+    pub density: f64,
+    /// Mean history length.
+    pub mean_length: f64,
+    /// Median history length (the mean of the middle two when their number is even).
+    pub median_length: f64,
+    /// Longest history.
+    pub max_length: usize,
+    /// Linear padding waste ρ₁ = 1 - Σn/(B·max n), all users as one batch B.
+    pub rho1: f64,
+    /// Quadratic padding waste ρ₂ = 1 - Σn²/(B·max n²), all users as one batch B.
+    pub rho2: f64,
+    /// Share of consecutive events of a user with the same time; `None` without times or without two events.
+    pub tie_share: Option<f64>,
+}
+
+impl LogStatistics {
+    pub(crate) fn of(log: &Interactions) -> Self {
+        let mut lengths = log.lengths();
+        lengths.sort_unstable();
+        let (users, items, events) = (log.users(), log.items(), log.events());
+        let max_length = lengths.last().copied().unwrap_or(0);
+        let median_length = match users {
+            0 => 0.0,
+            _ => (lengths[(users - 1) / 2] + lengths[users / 2]) as f64 / 2.0,
+        };
+        let squares: f64 = lengths.iter().map(|&n| (n as f64) * (n as f64)).sum();
+        let (batch, longest) = (users as f64, max_length as f64);
+        Self {
+            users,
+            items,
+            events,
+            density: ratio(events as f64, batch * items as f64),
+            mean_length: ratio(events as f64, batch),
+            median_length,
+            max_length,
+            rho1: if max_length == 0 {
+                0.0
+            } else {
+                1.0 - events as f64 / (batch * longest)
+            },
+            rho2: if max_length == 0 {
+                0.0
+            } else {
+                1.0 - squares / (batch * longest * longest)
+            },
+            tie_share: tie_share(log),
+        }
+    }
+}
+
+impl fmt::Display for LogStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} users, {} items, {} events (density {:.4} %); history length mean {:.1}, median {}, longest {}; padding to \
+             the longest wastes {:.1} % (linear), {:.1} % (quadratic)",
+            self.users,
+            self.items,
+            self.events,
+            100.0 * self.density,
+            self.mean_length,
+            self.median_length,
+            self.max_length,
+            100.0 * self.rho1,
+            100.0 * self.rho2
+        )?;
+        match self.tie_share {
+            Some(share) => write!(
+                f,
+                "; {:.1} % of consecutive events tie in time",
+                100.0 * share
+            ),
+            None => write!(f, "; no times"),
+        }
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
+}
+
+fn tie_share(log: &Interactions) -> Option<f64> {
+    let (mut pairs, mut ties) = (0usize, 0usize);
+    for user in 0..log.users() {
+        for pair in log.times(user)?.windows(2) {
+            pairs += 1;
+            ties += usize::from(pair[0] == pair[1]);
+        }
+    }
+    (pairs > 0).then(|| ties as f64 / pairs as f64)
+}
