@@ -25,6 +25,8 @@
 //! assert!(ratio.median > 2.0);
 //! ```
 
+#![deny(unsafe_code)]
+
 mod clock;
 mod error;
 pub mod machine;

@@ -2,14 +2,17 @@
 //!
 //! Read from `/proc` and `/sys`; what a system does not tell is absent, never guessed.
 
+mod cpu_time;
 mod cpus;
 mod isa;
 mod linux;
 
+pub use cpu_time::CpuTime;
 pub use cpus::{available_cpus, cpus_allowed, logical_cpus};
 pub use isa::{features, isa};
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One cache, counted once however many CPUs share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub struct Machine {
     pub physical_cores: Option<usize>,
     /// CPUs that this process may run on (affinity).
     pub cpus_allowed: usize,
+    /// CPUs that this process can keep busy: those allowed, within its CPU quota (containers).
+    pub cpus_available: usize,
     /// Architecture that the program was compiled for: `x86_64`, `aarch64`.
     pub arch: String,
     /// Instruction-set extensions found at run time, of those that matter to dense arithmetic.
@@ -83,15 +88,19 @@ impl Machine {
     /// load, the governor, the kernel or the affinity, which change between runs.
     pub fn fingerprint(&self) -> String {
         let number = |x: Option<u32>| x.map_or_else(|| "?".to_owned(), |x| x.to_string());
-        let caches: Vec<String> = self
-            .caches
+        let mut alike: BTreeMap<(u8, &str, u64), usize> = BTreeMap::new();
+        for cache in &self.caches {
+            *alike
+                .entry((cache.level, &cache.kind, cache.size_bytes))
+                .or_default() += 1;
+        }
+        let caches: Vec<String> = alike
             .iter()
-            .map(|cache| {
+            .map(|((level, kind, bytes), count)| {
                 format!(
-                    "L{}{} {}K",
-                    cache.level,
-                    cache.kind.get(..1).unwrap_or(""),
-                    cache.size_bytes >> 10
+                    "{count} x L{level} {} {}K",
+                    kind.to_lowercase(),
+                    bytes >> 10
                 )
             })
             .collect();
@@ -109,7 +118,7 @@ impl Machine {
             self.physical_cores
                 .map_or_else(|| "?".to_owned(), |n| n.to_string()),
             self.logical_cpus,
-            caches.join(" "),
+            caches.join(" + "),
             memory.map_or_else(
                 || "memory ?".to_owned(),
                 |bytes| format!("memory <= {} MiB", bytes >> 20)
@@ -138,7 +147,8 @@ mod tests {
     #[test]
     fn this_machine_makes_sense() {
         let machine = Machine::detect();
-        assert!(machine.cpus_allowed >= 1 && machine.cpus_allowed <= machine.logical_cpus);
+        assert!((1..=machine.logical_cpus).contains(&machine.cpus_allowed));
+        assert!((1..=machine.cpus_allowed).contains(&machine.cpus_available));
         assert!(
             machine
                 .physical_cores
@@ -170,7 +180,7 @@ mod tests {
         let mut later = machine.clone();
         later.load_average = Some([99.0; 3]);
         later.governor = Some("powersave".to_owned());
-        later.cpus_allowed = 1;
+        (later.cpus_allowed, later.cpus_available) = (1, 1);
         // The kernel keeps a little memory for itself, and not always the same.
         later.memory_bytes = later.memory_bytes.map(|bytes| bytes - 4096);
         assert_eq!(machine.fingerprint(), later.fingerprint());

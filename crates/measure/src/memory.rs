@@ -4,6 +4,7 @@
 //! code, stacks or pages never touched; the resident size is what the machine gave, in whole pages,
 //! and keeps what the allocator has not handed back.
 
+#[expect(unsafe_code, reason = "the trait of global allocators is unsafe")]
 mod allocator;
 mod available;
 mod resident;

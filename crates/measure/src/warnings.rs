@@ -5,7 +5,7 @@
 mod machine;
 mod samples;
 
-pub use machine::{machine_warnings, peak_drift};
+pub use machine::{machine_warnings, peak_drift, steal};
 pub use samples::sample_warnings;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub enum Code {
     Oversubscription,
     /// The processor's peak differs before and after.
     Throttling,
+    /// The host of a virtual machine withheld CPU time.
+    Steal,
     /// Too few rounds for an interval.
     FewRounds,
     /// The interval of the median is wider than asked.
@@ -34,11 +36,12 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Code; 8] = [
+    pub const ALL: [Code; 9] = [
         Code::Load,
         Code::Governor,
         Code::Oversubscription,
         Code::Throttling,
+        Code::Steal,
         Code::FewRounds,
         Code::WideInterval,
         Code::Drift,
@@ -52,6 +55,7 @@ impl Code {
             Code::Governor => "governor",
             Code::Oversubscription => "oversubscription",
             Code::Throttling => "throttling",
+            Code::Steal => "steal",
             Code::FewRounds => "few-rounds",
             Code::WideInterval => "wide-interval",
             Code::Drift => "drift",

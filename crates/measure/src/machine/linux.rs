@@ -29,6 +29,7 @@ pub(super) fn detect() -> Machine {
         logical_cpus: cpus::logical_cpus(),
         physical_cores: physical_cores(&cpus),
         cpus_allowed: cpus::cpus_allowed(),
+        cpus_available: cpus::available_cpus(),
         arch: std::env::consts::ARCH.to_owned(),
         features: features().into_iter().map(str::to_owned).collect(),
         isa: isa().to_owned(),

@@ -42,3 +42,24 @@ pub(super) fn repeat_together<W: FnMut() + Send>(works: Vec<W>, repeats: usize) 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::time::Duration;
+
+    #[test]
+    fn works_run_side_by_side_and_once_more_than_they_are_timed() {
+        let calls = AtomicUsize::new(0);
+        // Sleeping needs no CPU, so that four of them overlap on any machine.
+        let sleep = || {
+            calls.fetch_add(1, Relaxed);
+            std::thread::sleep(Duration::from_millis(25));
+        };
+        let seconds = repeat_together(vec![sleep; 4], 3);
+        assert_eq!((seconds.len(), calls.load(Relaxed)), (3, 16));
+        assert!(seconds.iter().all(|&s| s >= 0.025));
+        assert!(seconds.iter().any(|&s| s < 0.075), "{seconds:?}");
+    }
+}

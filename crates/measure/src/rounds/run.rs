@@ -62,7 +62,7 @@ pub fn run_rounds(
             widest_interval: widest(&widths),
         });
         let enough = done >= min_rounds;
-        if enough && widths.iter().all(|&width| width <= plan.relative_interval) {
+        if enough && widths.iter().all(|&width| converged(width, plan)) {
             break;
         }
         if starved {
@@ -75,7 +75,7 @@ pub fn run_rounds(
         }
     }
     for (samples, &width) in samples.iter_mut().zip(&widths) {
-        samples.stop = if width <= plan.relative_interval {
+        samples.stop = if converged(width, plan) {
             Stop::Converged
         } else {
             reason
@@ -129,6 +129,11 @@ fn one_alone_exceeds(samples: &[Samples], min_rounds: usize, budget: Duration) -
         let sample = fastest.saturating_mul(u64::from(samples.calls_per_sample));
         sample.saturating_mul(min_rounds as u64) > budget
     })
+}
+
+/// A target of 0 means never, even where a coarse clock makes all samples equal.
+fn converged(width: f64, plan: &RoundPlan) -> bool {
+    plan.relative_interval > 0.0 && width <= plan.relative_interval
 }
 
 fn look(samples: &[Samples], seed: u64, widths: &mut [f64]) {

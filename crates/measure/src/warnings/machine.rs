@@ -1,4 +1,5 @@
 use super::{Code, Warning};
+use crate::machine::CpuTime;
 use crate::{Machine, Peak};
 
 /// The load average counts the last minute, our own preparation included; below this excess it is no news.
@@ -7,15 +8,18 @@ const LOAD_MARGIN: f64 = 0.5;
 /// A change of the peak above this is more than the noise of its measurement, a best of ten.
 const PEAK_CHANGE: f64 = 0.05;
 
+/// The share of withheld time above which medians of short calls begin to move.
+const STEAL: f64 = 0.01;
+
 /// Doubts about measuring with `threads` threads on this machine in its present state.
 pub fn machine_warnings(machine: &Machine, threads: usize) -> Vec<Warning> {
-    let cpus = machine.cpus_allowed;
+    let cpus = machine.cpus_available;
     let mut found = Vec::new();
     if threads > cpus {
         found.push(Warning::new(
             Code::Oversubscription,
             format!("{threads} threads share {cpus} CPUs, so that they take turns and times depend on the scheduler"),
-            format!("Use at most {cpus} threads, or allow the process more CPUs (taskset, the job's CPU request)"),
+            format!("Use at most {cpus} threads, or give the process more CPUs (taskset, the CPU limit of the job or container)"),
         ));
     }
     let free = machine.logical_cpus.saturating_sub(threads) as f64;
@@ -77,13 +81,30 @@ pub fn peak_drift(before: &Peak, after: &Peak) -> Option<Warning> {
     ))
 }
 
+/// A warning when the host of this virtual machine withheld more than 1 % of the CPU time between two readings.
+pub fn steal(before: &CpuTime, after: &CpuTime) -> Option<Warning> {
+    let share = after.steal_share_since(before)?;
+    if share <= STEAL {
+        return None;
+    }
+    Some(Warning::new(
+        Code::Steal,
+        format!(
+            "the host withheld {:.1} % of this virtual machine's CPU time during the run",
+            share * 100.0
+        ),
+        "Its neighbours are busy: measure at another time or on dedicated hosts, and compare within rounds only",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn quiet() -> Machine {
         let mut machine = Machine::detect();
-        (machine.logical_cpus, machine.cpus_allowed) = (8, 8);
+        machine.logical_cpus = 8;
+        machine.cpus_available = 8;
         machine.load_average = Some([0.2, 9.0, 9.0]);
         machine.governor = None;
         machine
@@ -113,7 +134,7 @@ mod tests {
     fn governor_and_threads_are_named_with_their_remedy() {
         let mut machine = quiet();
         machine.governor = Some("powersave".to_owned());
-        machine.cpus_allowed = 2;
+        machine.cpus_available = 2;
         let found = machine_warnings(&machine, 4);
         assert_eq!(codes(&machine, 4), [Code::Oversubscription, Code::Governor]);
         assert!(found[0].advice.contains("at most 2 threads"));
@@ -138,5 +159,13 @@ mod tests {
         );
         let rise = peak_drift(&peak(100.0, 1), &peak(120.0, 1)).unwrap();
         assert!(rise.advice.contains("warm-up"), "{rise}");
+    }
+
+    #[test]
+    fn withheld_time_is_told_above_a_hundredth() {
+        let at = |total, stolen| CpuTime { total, stolen };
+        assert_eq!(steal(&at(1000, 50), &at(3000, 60)), None);
+        let warning = steal(&at(1000, 50), &at(3000, 150)).unwrap();
+        assert!(warning.message.contains("5.0 %"), "{warning}");
     }
 }

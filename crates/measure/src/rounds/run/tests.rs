@@ -198,6 +198,22 @@ fn progress_comes_after_each_warm_up_and_each_round() {
 }
 
 #[test]
+fn a_target_of_zero_is_never_reached() {
+    // Some nanoseconds a call, averaged over thousands: samples are equal to the nanosecond.
+    let mut contestants = [Contestant::new("empty", || {})];
+    let plan = RoundPlan {
+        relative_interval: 0.0,
+        max_rounds: 30,
+        ..RoundPlan::default()
+    };
+    let samples = run_rounds(&mut contestants, &plan, &mut |_| {});
+    assert_eq!(
+        (samples[0].nanoseconds.len(), samples[0].stop),
+        (30, Stop::MaxRounds)
+    );
+}
+
+#[test]
 fn degenerate_plans_are_answered() {
     assert!(run_rounds(&mut [], &RoundPlan::default(), &mut |_| {}).is_empty());
     let mut contestants = [Contestant::new("a", || {})];
