@@ -21,6 +21,6 @@ pub mod embedding;
 
 pub use data::{
     FormatError, Interactions, LogError, LogFormat, LogStatistics, ShopConfig, ShopError,
-    SimulatedShop, read_log, simulate_shop,
+    SimulatedShop, detect_format, read_log, simulate_shop,
 };
 pub use embedding::{EmbeddingConfig, EmbeddingError, ItemEmbeddings, learn_item_embeddings};

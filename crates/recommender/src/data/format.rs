@@ -192,19 +192,12 @@ impl FromStr for LogFormat {
                 "item" => item = value,
                 "time" => time = (raw != "none").then_some(value),
                 "delimiter" => {
-                    let named = DELIMITERS
-                        .iter()
-                        .find(|(name, _)| *name == value)
-                        .map(|&(_, character)| character);
-                    let mut characters = value.chars();
-                    delimiter = match (named, characters.next(), characters.next()) {
-                        (Some(character), _, _) | (None, Some(character), None) => Some(character),
-                        _ => {
-                            return Err(refuse(
-                                format!("delimiter `{value}` is not one character"),
-                                OPTIONS,
-                            ));
-                        }
+                    let problem = |why| refuse(format!("delimiter `{value}` {why}"), OPTIONS);
+                    delimiter = match one_character(&value)
+                        .ok_or_else(|| problem("is not one character"))?
+                    {
+                        '"' | '\n' | '\r' => return Err(problem("cannot stand between fields")),
+                        character => Some(character),
                     };
                 }
                 _ => return Err(refuse(format!("no option `{key}`"), OPTIONS)),
@@ -217,6 +210,16 @@ impl FromStr for LogFormat {
             time,
         })
     }
+}
+
+/// A delimiter by its name or as itself.
+fn one_character(text: &str) -> Option<char> {
+    let named = DELIMITERS
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|&(_, character)| character);
+    let mut characters = text.chars();
+    named.or_else(|| characters.next().filter(|_| characters.next().is_none()))
 }
 
 fn escaped(value: &str) -> String {

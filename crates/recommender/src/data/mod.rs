@@ -12,6 +12,6 @@ mod statistics;
 pub use error::{Location, LogError};
 pub use format::{FormatError, LogFormat};
 pub use interactions::Interactions;
-pub use reading::read_log;
+pub use reading::{detect_format, read_log};
 pub use shop::{ShopConfig, ShopError, SimulatedShop, simulate_shop};
 pub use statistics::LogStatistics;

@@ -12,9 +12,11 @@ use std::path::Path;
 
 use super::error::LogError;
 use super::format::LogFormat;
+use super::gather::Gather;
 use super::interactions::Interactions;
 use columns::{Columns, read_columns};
 use records::{Records, Separator};
+use sequences::read_sequences;
 
 /// Reads an interaction log.
 ///
@@ -43,36 +45,43 @@ use records::{Records, Separator};
 pub fn read_log(path: &Path, format: &LogFormat) -> Result<Interactions, LogError> {
     let content = content::load(path)?;
     let text = content::utf8(path, &content.bytes)?;
-    let detected;
-    let format = match format {
-        LogFormat::Auto => {
-            detected = detect::detect(path, text)?;
-            &detected
+    Ok(gather(path, text, format)?.finish(content.checksum))
+}
+
+/// The format that [`LogFormat::Auto`] takes a file for, never `Auto` itself.
+///
+/// # Errors
+/// As [`read_log`], but that only the first lines are looked at.
+pub fn detect_format(path: &Path) -> Result<LogFormat, LogError> {
+    let content = content::load(path)?;
+    detect::detect(path, content::utf8(path, &content.bytes)?)
+}
+
+fn gather<'a>(path: &Path, text: &'a str, format: &LogFormat) -> Result<Gather<'a>, LogError> {
+    let records = |separator| Records::new(path, text, separator);
+    let gathered = match format {
+        LogFormat::Auto => return gather(path, text, &detect::detect(path, text)?),
+        LogFormat::Sequences => read_sequences(records(Separator::Whitespace))?,
+        LogFormat::Pairs => {
+            let columns = Columns::fixed(&["user", "item"], None);
+            read_columns(records(Separator::Whitespace), &columns)?
         }
-        given => given,
-    };
-    let named = |separator| Records::new(path, text, separator);
-    let gather = match format {
-        LogFormat::Sequences => sequences::read_sequences(named(Separator::Whitespace))?,
-        LogFormat::Pairs => read_columns(
-            named(Separator::Whitespace),
-            &Columns::fixed(&["user", "item"], None),
-        )?,
-        LogFormat::MovieLensData => read_columns(
-            named(Separator::Text("\t")),
-            &Columns::fixed(&["user", "item", "rating", "time"], Some(3)),
-        )?,
-        LogFormat::MovieLensDat => read_columns(
-            named(Separator::Text("::")),
-            &Columns::fixed(&["user", "item", "rating", "time"], Some(3)),
-        )?,
+        LogFormat::MovieLensData | LogFormat::MovieLensDat => {
+            let columns = Columns::fixed(&["user", "item", "rating", "time"], Some(3));
+            let between = if *format == LogFormat::MovieLensDat {
+                "::"
+            } else {
+                "\t"
+            };
+            read_columns(records(Separator::Text(between)), &columns)?
+        }
         LogFormat::MovieLensCsv => {
-            let mut records = named(Separator::Quoted(','));
+            let mut records = records(Separator::Quoted(','));
             let columns = header::table(&mut records, "userId", "movieId", Some("timestamp"))?;
             read_columns(records, &columns)?
         }
         LogFormat::RecBole => {
-            let mut records = named(Separator::Text("\t"));
+            let mut records = records(Separator::Text("\t"));
             let columns = header::recbole(&mut records)?;
             read_columns(records, &columns)?
         }
@@ -83,13 +92,12 @@ pub fn read_log(path: &Path, format: &LogFormat) -> Result<Interactions, LogErro
             time,
         } => {
             let delimiter = delimiter.unwrap_or_else(|| header::delimiter(text, user, item));
-            let mut records = named(Separator::Quoted(delimiter));
+            let mut records = records(Separator::Quoted(delimiter));
             let columns = header::table(&mut records, user, item, time.as_deref())?;
             read_columns(records, &columns)?
         }
-        LogFormat::Auto => unreachable!("detection never answers with itself"),
     };
-    if gather.events() == 0 {
+    if gathered.events() == 0 {
         let expected = format!("format `{format}`");
         return Err(LogError::Empty {
             path: path.to_path_buf(),
@@ -97,5 +105,5 @@ pub fn read_log(path: &Path, format: &LogFormat) -> Result<Interactions, LogErro
             expected,
         });
     }
-    Ok(gather.finish(content.checksum))
+    Ok(gathered)
 }

@@ -1,0 +1,51 @@
+//! Public logs, where the folder named by `ATTNBENCH_DATA` has them.
+
+use std::path::PathBuf;
+
+use recommender::{LogFormat, read_log};
+
+/// File, format it is, users, items, events.
+const LOGS: [(&str, &str, [usize; 3]); 5] = [
+    ("ml-1m/ml-1m.txt.gz", "pairs", [6_040, 3_416, 999_611]),
+    ("ml-100k/ml-100k.inter", "recbole", [943, 1_682, 100_000]),
+    (
+        "amazon-beauty/Beauty.txt",
+        "sequences",
+        [22_363, 12_101, 198_502],
+    ),
+    (
+        "online-retail/events_2009_2011.tsv.gz",
+        "tsv",
+        [5_853, 4_619, 788_247],
+    ),
+    (
+        "movietweetings-100k/ratings.dat",
+        "movielens-dat",
+        [16_554, 10_506, 100_000],
+    ),
+];
+
+#[test]
+fn public_logs_have_their_known_sizes() {
+    let Some(folder) = std::env::var_os("ATTNBENCH_DATA").map(PathBuf::from) else {
+        println!(
+            "skipped: ATTNBENCH_DATA is not set; point it at a folder with public interaction logs"
+        );
+        return;
+    };
+    for (file, format, sizes) in LOGS {
+        let path = folder.join(file);
+        if !path.exists() {
+            println!("skipped: {} is not there", path.display());
+            continue;
+        }
+        let log = read_log(&path, &LogFormat::Auto).unwrap();
+        assert_eq!([log.users(), log.items(), log.events()], sizes, "{file}");
+        assert_eq!(
+            log,
+            read_log(&path, &format.parse().unwrap()).unwrap(),
+            "{file} is told as another format"
+        );
+        println!("{file}: {}", log.statistics());
+    }
+}

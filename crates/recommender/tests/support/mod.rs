@@ -1,0 +1,65 @@
+//! Logs written to a temporary folder, and read back in words.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use recommender::{Interactions, LogError, LogFormat, read_log};
+
+/// A file that lives as long as this value.
+pub(crate) struct LogFile {
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+impl LogFile {
+    pub(crate) fn new(name: &str, content: impl AsRef<[u8]>) -> Self {
+        let file = Self {
+            folder: tempfile::tempdir().unwrap(),
+            name: name.to_string(),
+        };
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+
+    pub(crate) fn read(&self, format: &str) -> Result<Interactions, LogError> {
+        read_log(&self.path(), &format.parse::<LogFormat>().unwrap())
+    }
+
+    /// The error's message with the folder left out.
+    pub(crate) fn error(&self, format: &str) -> String {
+        let message = self.read(format).unwrap_err().to_string();
+        message.replace(
+            &format!(
+                "{}{}",
+                self.folder.path().display(),
+                std::path::MAIN_SEPARATOR
+            ),
+            "",
+        )
+    }
+}
+
+pub(crate) fn gzip(content: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(content.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// `user: item item ...` for each user, in the log's order of users.
+pub(crate) fn histories(log: &Interactions) -> Vec<String> {
+    (0..log.users())
+        .map(|user| {
+            let items: Vec<&str> = log
+                .history(user)
+                .iter()
+                .map(|&item| log.item_name(item))
+                .collect();
+            format!("{}: {}", log.user_name(user), items.join(" "))
+        })
+        .collect()
+}
