@@ -105,3 +105,60 @@ fn tie_share(log: &Interactions) -> Option<f64> {
     }
     (pairs > 0).then(|| ties as f64 / pairs as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::gather::Gather;
+    use approx::assert_relative_eq;
+
+    #[test]
+    fn a_log_counted_by_hand() {
+        let mut gather = Gather::new(true);
+        for (user, item, time) in [
+            ("u", "a", 1),
+            ("u", "b", 1),
+            ("u", "c", 2),
+            ("u", "a", 2),
+            ("v", "a", 7),
+            ("v", "b", 9),
+            ("w", "a", 3),
+        ] {
+            let user = gather.user(user.into()).unwrap();
+            gather.event(user, item.into(), time).unwrap();
+        }
+        let log = gather.finish(String::new());
+        let found = log.statistics();
+        assert_eq!(
+            (found.users, found.items, found.events, found.max_length),
+            (3, 3, 7, 4)
+        );
+        assert_relative_eq!(found.density, 7.0 / 9.0);
+        assert_relative_eq!(found.mean_length, 7.0 / 3.0);
+        assert_relative_eq!(found.median_length, 2.0);
+        assert_relative_eq!(found.rho1, 1.0 - 7.0 / 12.0, max_relative = 1e-12);
+        assert_relative_eq!(found.rho2, 1.0 - 21.0 / 48.0, max_relative = 1e-12);
+        assert_eq!(found.tie_share, Some(0.5));
+        assert_eq!(
+            found.to_string(),
+            "3 users, 3 items, 7 events (density 77.7778 %); history length mean 2.3, median 2, longest 4; padding to the \
+             longest wastes 41.7 % (linear), 56.2 % (quadratic); 50.0 % of consecutive events tie in time"
+        );
+    }
+
+    #[test]
+    fn no_users_and_no_times_are_answered() {
+        let nothing = Interactions::from_histories(&[], 0).statistics();
+        assert_eq!(
+            (
+                nothing.mean_length,
+                nothing.median_length,
+                nothing.rho1,
+                nothing.density
+            ),
+            (0.0, 0.0, 0.0, 0.0)
+        );
+        let even = Interactions::from_histories(&[vec![0], vec![0, 0]], 1).statistics();
+        assert_eq!((even.median_length, even.tie_share), (1.5, None));
+    }
+}

@@ -35,13 +35,13 @@ pub(super) fn randomised_svd(
     let turned = matrix.transpose();
     let mut rng = ChaCha8Rng::seed_from_u64(range.seed);
     let random = Array2::random_using((matrix.columns, width), StandardNormal, &mut rng);
-    let mut basis = orthonormalise(matrix.times(random.view()));
+    let mut basis = orthonormalise(&matrix.times(random.view()));
     for _ in 0..range.power_iterations {
-        let back = orthonormalise(turned.times(basis.view()));
-        basis = orthonormalise(matrix.times(back.view()));
+        let back = orthonormalise(&turned.times(basis.view()));
+        basis = orthonormalise(&matrix.times(back.view()));
     }
     // B = QᵀA has its rows in the span of Z = orth(AᵀQ), so the k x k matrix QᵀAZ has B's singular values and left vectors.
-    let rows = orthonormalise(turned.times(basis.view()));
+    let rows = orthonormalise(&turned.times(basis.view()));
     let (left, mut sigma) = left_singular(&basis.t().dot(&matrix.times(rows.view())));
     let rank = rank.min(width);
     let mut vectors = basis.dot(&left.slice_axis(Axis(1), Slice::from(..rank)));

@@ -1,10 +1,10 @@
 //! Drawing the shop's log.
 
 use ndarray::Array2;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::catalogue::{Catalogue, pick};
 use super::config::{ShopConfig, ShopError};
 use super::math::{exp, ln, normal_quantile};
 use crate::data::interactions::{Interactions, content_checksum};
@@ -113,56 +113,6 @@ struct Histories {
     times: Vec<i64>,
 }
 
-/// The items, by cluster, with their cumulative popularity.
-struct Catalogue {
-    cluster: Vec<u32>,
-    members: Vec<Vec<u32>>,
-    cumulative: Vec<Vec<f64>>,
-    companion: Vec<u32>,
-}
-
-impl Catalogue {
-    fn draw(config: &ShopConfig) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let mut by_rank: Vec<u32> = (0..config.items as u32).collect();
-        by_rank.shuffle(&mut rng);
-        let mut order: Vec<u32> = (0..config.clusters as u32).collect();
-        let mut cluster = vec![0; config.items];
-        let mut members = vec![Vec::new(); config.clusters];
-        let mut cumulative: Vec<Vec<f64>> = vec![Vec::new(); config.clusters];
-        for (rank, &item) in by_rank.iter().enumerate() {
-            // Each run of ranks is dealt to all clusters, so that each has popular items and rare ones.
-            let place = rank % config.clusters;
-            if place == 0 {
-                order.shuffle(&mut rng);
-            }
-            let home = order[place] as usize;
-            cluster[item as usize] = home as u32;
-            members[home].push(item);
-            let before = cumulative[home].last().copied().unwrap_or(0.0);
-            cumulative[home].push(before + exp(-config.zipf_exponent * ln((rank + 1) as f64)));
-        }
-        let mut companion = vec![0; config.items];
-        for group in &members {
-            let mut ring = group.clone();
-            ring.shuffle(&mut rng);
-            for (place, &item) in ring.iter().enumerate() {
-                companion[item as usize] = ring[(place + 1) % ring.len()];
-            }
-        }
-        Self {
-            cluster,
-            members,
-            cumulative,
-            companion,
-        }
-    }
-
-    fn popular(&self, cluster: usize, rng: &mut ChaCha8Rng) -> u32 {
-        self.members[cluster][pick(&self.cumulative[cluster], rng)]
-    }
-}
-
 struct User {
     length: usize,
     log_interest: Vec<f64>,
@@ -258,15 +208,6 @@ fn running_softmax(values: &[f64]) -> Vec<f64> {
             Some(*sum)
         })
         .collect()
-}
-
-/// An index by weights given as running sums.
-fn pick(cumulative: &[f64], rng: &mut ChaCha8Rng) -> usize {
-    let total = cumulative.last().copied().unwrap_or(0.0);
-    let mark = rng.random::<f64>() * total;
-    cumulative
-        .partition_point(|&sum| sum <= mark)
-        .min(cumulative.len() - 1)
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
