@@ -1,1 +1,13 @@
-//! Exact attention that materialises the scores: the readable baseline and the GEMM-backed one.
+//! Exact attention that materialises the scores.
+//!
+//! [`NAIVE`] is the definition in loops, forward and backward: what the other kernels are read
+//! against. [`NAIVE_GEMM`] does the same two products by the gemm crate: the honest baseline for
+//! time. Both hold S as a whole, `[B, H, Nq, Nk]`, as the textbook form does.
+
+mod gemm_backed;
+mod product;
+mod readable;
+mod scores;
+
+pub use gemm_backed::NAIVE_GEMM;
+pub use readable::NAIVE;

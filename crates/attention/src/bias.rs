@@ -52,6 +52,15 @@ impl Bias<'_> {
         }
     }
 
+    /// Where the value for head `h`, query `i` and key `j` stands in the table.
+    #[must_use]
+    pub fn index(&self, h: usize, i: usize, j: usize) -> Vec<usize> {
+        match self {
+            Self::Dense(t) => vec![h.min(t.dim().0 - 1), i, j],
+            Self::Relative(t) => vec![h.min(t.nrows() - 1), relative_index(t.ncols(), i, j)],
+        }
+    }
+
     /// The bias of one query head.
     #[must_use]
     pub fn head(&self, h: usize) -> HeadBias<'_> {
@@ -77,11 +86,13 @@ impl HeadBias<'_> {
     pub fn at(&self, i: usize, j: usize) -> f32 {
         match self {
             Self::Dense(table) => table[[i, j]],
-            Self::Relative(table) => {
-                let radius = (table.len() / 2) as isize;
-                let distance = (j as isize - i as isize).clamp(-radius, radius);
-                table[(radius + distance) as usize]
-            }
+            Self::Relative(table) => table[relative_index(table.len(), i, j)],
         }
     }
+}
+
+/// R + clip(j - i, -R, R) for a table of 2·R + 1 entries.
+fn relative_index(width: usize, i: usize, j: usize) -> usize {
+    let radius = (width / 2) as isize;
+    (radius + (j as isize - i as isize).clamp(-radius, radius)) as usize
 }

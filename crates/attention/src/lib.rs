@@ -24,6 +24,7 @@ mod cost;
 mod error;
 mod geometry;
 pub mod mask;
+pub mod numeric;
 pub mod oracle;
 mod output;
 mod problem;

@@ -1,0 +1,73 @@
+//! One kernel, three instruction sets.
+//!
+//! Kernels are generic over [`Vector`] and marked `inline(always)`; each instruction set has one
+//! thin shell that carries its `target_feature`, so that one binary runs everywhere at full speed.
+
+mod avx2;
+mod avx512;
+mod portable;
+mod product;
+mod vector;
+
+pub(crate) use product::{QUERIES, accumulate_values, score_keys};
+pub(crate) use vector::{Vector, exp2_nonpositive};
+
+/// The instruction set that a kernel runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isa {
+    /// AVX-512F: 16 lanes, 32 registers.
+    Avx512,
+    /// AVX2 with FMA: 8 lanes, 16 registers.
+    Avx2,
+    /// Whatever the target has at least; the compiler vectorises.
+    Portable,
+}
+
+impl Isa {
+    /// The best that this machine has.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|isa| isa.is_available())
+            .unwrap_or(Self::Portable)
+    }
+
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+
+    /// Whether this machine can run it.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => std::is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512 | Self::Avx2 => false,
+            Self::Portable => true,
+        }
+    }
+}
+
+/// A computation that can be run with any vector.
+pub(crate) trait Kernel {
+    /// Runs with vectors of type `V`; must be `inline(always)`.
+    fn run<V: Vector>(self);
+}
+
+/// Runs a kernel on an instruction set; one that the machine lacks falls back to portable code.
+pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the features were detected on this machine.
+        Isa::Avx512 if isa.is_available() => unsafe { avx512::shell(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the features were detected on this machine.
+        Isa::Avx2 if isa.is_available() => unsafe { avx2::shell(kernel) },
+        _ => kernel.run::<portable::Lanes>(),
+    }
+}

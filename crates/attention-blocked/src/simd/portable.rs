@@ -1,0 +1,75 @@
+//! Eight lanes in plain Rust, which the compiler maps to what the target has.
+
+use super::vector::Vector;
+
+/// Eight floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes([f32; 8]);
+
+impl Lanes {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|l| f(self.0[l], other.0[l])))
+    }
+}
+
+impl Vector for Lanes {
+    const LANES: usize = 8;
+    const COLUMNS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        Self([x; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller has eight floats there; an array of f32 needs no more alignment.
+        Self(unsafe { from.cast::<[f32; 8]>().read() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller has eight floats there; an array of f32 needs no more alignment.
+        unsafe { to.cast::<[f32; 8]>().write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+        // Two roundings: a fused one is a library call where the target has no such instruction.
+        Self(std::array::from_fn(|l| self.0[l] * a.0[l] + b.0[l]))
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    unsafe fn round(self) -> Self {
+        // Adding 1.5·2^23 leaves the nearest integer; exact for the range of exponents.
+        const ROUND: f32 = 12_582_912.0;
+        Self(self.0.map(|x| (x + ROUND) - ROUND))
+    }
+    #[inline(always)]
+    unsafe fn scale_by_power(self, n: Self) -> Self {
+        self.zip(n, |p, n| {
+            p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+        })
+    }
+    #[inline(always)]
+    unsafe fn any_greater(self, other: Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a > b)
+    }
+    #[inline(always)]
+    unsafe fn zero_where_negative_infinite(self, test: Self) -> Self {
+        self.zip(test, |x, t| if t == f32::NEG_INFINITY { 0.0 } else { x })
+    }
+}

@@ -1,0 +1,171 @@
+//! The registered variants: one kernel, three choices of what to look at.
+
+use crate::forward;
+use crate::simd::Isa;
+use attention::mask::BlockMask;
+use attention::variant::{Kind, Parameter, Parameters, Value};
+use attention::{
+    Attention, Capabilities, Family, Feature, Geometry, Mask, OutputMut, Problem, Result, Scratch,
+    Variant, Workers,
+};
+
+/// All keys of the problem mask.
+pub static BLOCKED: Variant = Variant {
+    name: "blocked",
+    family: Family::Blocked,
+    summary: "exact softmax attention over tiles, O(N) memory, SIMD",
+    time: "O(N²·D)",
+    source: "Dao et al. 2022, FlashAttention, Algorithm 1; Milakov & Gimelshein 2018",
+    parameters: &[],
+    build: |_: &Parameters| {
+        Ok(Box::new(Blocked {
+            variant: &BLOCKED,
+            pattern: Pattern::All,
+        }))
+    },
+};
+
+/// The keys that end at the query.
+pub static SLIDING_WINDOW: Variant = Variant {
+    name: "sliding-window",
+    family: Family::Blocked,
+    summary: "exact over the W latest keys of each query, i - W < j <= i",
+    time: "O(N·W·D)",
+    source: "Beltagy et al. 2020, Longformer, section 3.1 (causal side)",
+    parameters: &[Parameter {
+        name: "window",
+        kind: Kind::Integer {
+            min: 1,
+            max: i64::MAX,
+        },
+        default: Value::Integer(128),
+        summary: "keys seen, the query's own position among them",
+    }],
+    build: |parameters: &Parameters| {
+        let pattern = Pattern::Window(parameters.integer("window"));
+        Ok(Box::new(Blocked {
+            variant: &SLIDING_WINDOW,
+            pattern,
+        }))
+    },
+};
+
+/// Tiles kept at random: what sparsity costs when nobody chooses.
+pub static RANDOM_BLOCKS: Variant = Variant {
+    name: "random-blocks",
+    family: Family::Blocked,
+    summary: "exact over tiles kept at random, the diagonal always",
+    time: "O(density·N²·D)",
+    source: "Zaheer et al. 2020, Big Bird, section 2 (random blocks alone)",
+    parameters: &[
+        Parameter {
+            name: "density",
+            kind: Kind::Float { min: 0.0, max: 1.0 },
+            default: Value::Float(0.25),
+            summary: "share of the tiles that is kept",
+        },
+        Parameter {
+            name: "block",
+            kind: Kind::Integer { min: 1, max: 4096 },
+            default: Value::Integer(64),
+            summary: "side of a tile in queries and keys",
+        },
+        Parameter {
+            name: "seed",
+            kind: Kind::Integer {
+                min: 0,
+                max: i64::MAX,
+            },
+            default: Value::Integer(0),
+            summary: "which tiles",
+        },
+    ],
+    build: |parameters: &Parameters| {
+        let pattern = Pattern::RandomBlocks {
+            density: parameters.float("density"),
+            block: parameters.integer("block"),
+            seed: parameters.integer("seed") as u64,
+        };
+        Ok(Box::new(Blocked {
+            variant: &RANDOM_BLOCKS,
+            pattern,
+        }))
+    },
+};
+
+#[derive(Debug, Clone, Copy)]
+enum Pattern {
+    All,
+    Window(usize),
+    RandomBlocks {
+        density: f64,
+        block: usize,
+        seed: u64,
+    },
+}
+
+struct Blocked {
+    variant: &'static Variant,
+    pattern: Pattern,
+}
+
+impl Attention for Blocked {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all(self.variant.name, true)
+            .without(Feature::Backward, "not written yet; `naive` has one")
+            .without(
+                Feature::Prepare,
+                "not written yet; forward packs queries alone",
+            )
+    }
+
+    fn pattern(&self, geometry: &Geometry) -> Result<Option<Mask>> {
+        Ok(match self.pattern {
+            Pattern::All => None,
+            Pattern::Window(width) => Some(Mask::window(width)),
+            Pattern::RandomBlocks {
+                density,
+                block,
+                seed,
+            } => {
+                let longest = |range: fn(&Geometry, usize) -> std::ops::Range<usize>| {
+                    (0..geometry.shape().b)
+                        .map(|s| range(geometry, s).len())
+                        .max()
+                        .unwrap_or(0)
+                };
+                let (nq, nk) = if geometry.is_jagged() {
+                    (longest(Geometry::query_range), longest(Geometry::key_range))
+                } else {
+                    (geometry.shape().nq, geometry.shape().nk)
+                };
+                Some(Mask::blocks(BlockMask::random(
+                    nq, nk, block, density, seed,
+                )?))
+            }
+        })
+    }
+
+    fn forward(
+        &self,
+        problem: &Problem<'_>,
+        out: OutputMut<'_>,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.capabilities().admit(problem, &out)?;
+        let isa = Isa::detect();
+        match self.pattern(problem.geometry())? {
+            None => forward::forward(isa, problem, out, workers, scratch),
+            Some(pattern) => {
+                forward::forward(isa, &problem.patterned(&pattern)?, out, workers, scratch);
+            }
+        }
+        Ok(())
+    }
+
+    fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
+        let shape = geometry.shape();
+        Scratch::bytes_for(threads, forward::scratch_floats(shape.d, shape.dv))
+    }
+}
