@@ -1,1 +1,36 @@
-//! Attention by feature maps, linear in the sequence length: elu+1, FAVOR+, LinRec.
+//! Attention by feature maps, linear in the sequence length.
+//!
+//! O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j): the sum over keys is shared by all queries
+//! that see them, so that S is never formed. Causal masks are scanned in chunks. Three variants
+//! share one engine and differ in feature map and normaliser: [`ELU`], [`FAVOR`] and [`LINREC`].
+//!
+//! ```
+//! use attention::variant::Parameters;
+//! use attention::{Mask, Output, Problem, Scratch, Workers, mask::Alignment};
+//! use ndarray::Array4;
+//! let x = Array4::from_shape_fn((1, 2, 100, 8), |(_, h, i, d)| ((h + 3 * i + 5 * d) % 7) as f32);
+//! let problem = Problem::new(x.view(), x.view(), x.view())?
+//!     .with_mask(Mask::causal(Alignment::TopLeft))?;
+//! let favor = attention_linear::FAVOR;
+//! let variant = (favor.build)(&Parameters::defaults(favor.parameters))?;
+//! let mut out = Output::poisoned(problem.geometry(), false);
+//! variant.forward(&problem, out.view_mut(), &Workers::serial(), &mut Scratch::new())?;
+//! assert!(out.o.iter().all(|o| o.is_finite()));
+//! # Ok::<(), attention::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod elu;
+mod engine;
+mod exp;
+mod favor;
+mod form;
+mod linrec;
+mod matmul;
+mod projection;
+mod support;
+
+pub use elu::VARIANT as ELU;
+pub use favor::VARIANT as FAVOR;
+pub use linrec::VARIANT as LINREC;
