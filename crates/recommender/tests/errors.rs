@@ -4,6 +4,7 @@ mod support;
 
 use std::path::Path;
 
+use recommender::data::Location;
 use recommender::{LogError, LogFormat, read_log};
 use support::{LogFile, gzip};
 
@@ -202,6 +203,25 @@ fn bytes_that_are_not_utf8_are_located() {
         file.error("auto"),
         "log.csv, line 3, byte 6 of the line: found 0xe9, expected UTF-8 text; convert the file, e.g. with `iconv -f LATIN1 \
          -t UTF-8`"
+    );
+}
+
+#[test]
+fn too_many_items_say_where_the_first_one_too_much_stands() {
+    let at = Box::new(Location {
+        path: "log.csv".into(),
+        line: 9,
+        column: 2,
+        name: "item".into(),
+    });
+    assert_eq!(
+        LogError::TooMany {
+            at,
+            what: "items",
+            limit: u32::MAX
+        }
+        .to_string(),
+        "log.csv, line 9, column 2 (item): found more than 4294967295 distinct items, expected at most that many; split the log"
     );
 }
 

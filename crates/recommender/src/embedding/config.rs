@@ -21,6 +21,9 @@ pub struct EmbeddingConfig {
     /// Columns of the random range beyond D.
     pub oversampling: usize,
     /// Power iterations of the range finder; each is two passes over the matrix.
+    ///
+    /// PPMI spectra decay slowly: at D = 64 the worst of the 64 singular values (the last ones) came out some 9 % low after
+    /// two iterations and 4 % after four, on three public logs.
     pub power_iterations: usize,
     /// Seed of the random range.
     pub seed: u64,
@@ -34,7 +37,7 @@ impl Default for EmbeddingConfig {
             shift: 1.0,
             context_smoothing: 0.75,
             oversampling: 16,
-            power_iterations: 2,
+            power_iterations: 4,
             seed: 1,
         }
     }

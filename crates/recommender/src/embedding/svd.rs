@@ -29,7 +29,8 @@ pub(super) fn randomised_svd(
     rank: usize,
     range: Range,
 ) -> (Array2<f64>, Vec<f64>) {
-    let width = (rank + range.oversampling)
+    let width = rank
+        .saturating_add(range.oversampling)
         .min(matrix.rows())
         .min(matrix.columns);
     let turned = matrix.transpose();
