@@ -89,9 +89,11 @@ impl<'a> Tiles<'a> {
                 for j in 0..keys {
                     max = max.max(V::load(st.add(j * QUERIES + lane)));
                 }
+                // Where nothing was visible so far, -inf - -inf must not become NaN.
+                let shift = max.zero_where_negative_infinite(max);
                 let mut sum = V::load(sum_at);
                 if max.any_greater(before) {
-                    let factor = exp2_nonpositive(before.sub(max));
+                    let factor = exp2_nonpositive(before.sub(shift));
                     sum = sum.mul(factor);
                     for c in 0..columns {
                         let at = ot.add(c * QUERIES + lane);
@@ -99,8 +101,6 @@ impl<'a> Tiles<'a> {
                     }
                     max.store(max_at);
                 }
-                // Where nothing was visible so far, -inf - -inf must not become NaN.
-                let shift = max.zero_where_negative_infinite(max);
                 let mut tile_sum = V::splat(0.0);
                 for j in 0..keys {
                     let at = st.add(j * QUERIES + lane);

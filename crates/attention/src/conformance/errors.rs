@@ -1,0 +1,83 @@
+//! Wrong requests.
+
+use super::Verdict;
+use super::agree::held;
+use super::inputs::{Tensors, shape};
+use crate::attention::Attention;
+use crate::capabilities::Feature;
+use crate::error::Error;
+use crate::output::{Output, OutputMut};
+use crate::problem::Problem;
+use crate::scratch::Scratch;
+use crate::workers::Workers;
+use ndarray::{Array3, Array4};
+
+pub(super) fn typed(attention: &dyn Attention) -> Verdict {
+    let tensors = Tensors::new(shape([2, 2, 2, 6, 7, 4, 3]), 1);
+    let problem = tensors.problem().map_err(|e| e.to_string())?;
+    let call = |out: OutputMut<'_>| {
+        attention.forward(&problem, out, &Workers::serial(), &mut Scratch::new())
+    };
+
+    for wrong in [(2, 2, 6, 4), (2, 2, 7, 3), (1, 2, 6, 3), (2, 1, 6, 3)] {
+        let mut o = Array4::zeros(wrong);
+        match call(OutputMut {
+            o: o.view_mut(),
+            lse: None,
+        }) {
+            Err(Error::Shape { tensor: "O", .. }) => {}
+            other => {
+                return Err(format!(
+                    "O of shape {wrong:?} gave {other:?}, not a shape error"
+                ));
+            }
+        }
+    }
+
+    let mut reversed = Array4::zeros((3, 2, 6, 2));
+    let strided = reversed
+        .view_mut()
+        .reversed_axes()
+        .permuted_axes([0, 2, 1, 3]);
+    match call(OutputMut {
+        o: strided,
+        lse: None,
+    }) {
+        Err(Error::Stride { tensor: "O", .. }) => {}
+        other => return Err(format!("O whose last axis is strided gave {other:?}")),
+    }
+
+    if attention.capabilities().has(Feature::LogSumExp) {
+        let mut output = Output::poisoned(problem.geometry(), false);
+        let mut lse = Array3::zeros((2, 2, 7));
+        match call(OutputMut {
+            o: output.o.view_mut(),
+            lse: Some(lse.view_mut()),
+        }) {
+            Err(Error::Shape { tensor: "L", .. }) => {}
+            other => return Err(format!("L of a wrong shape gave {other:?}")),
+        }
+    }
+
+    let (q, k) = (&tensors.q, &tensors.k);
+    let wide = Array4::zeros((2, 2, 7, 5));
+    let long = Array4::zeros((2, 2, 8, 3));
+    let three = Array4::zeros((2, 3, 7, 4));
+    let pairs = [
+        ("K", Problem::new(q.view(), wide.view(), tensors.v.view())),
+        ("V", Problem::new(q.view(), k.view(), long.view())),
+        ("K", Problem::new(q.view(), three.view(), three.view())),
+    ];
+    for (letter, result) in pairs {
+        match result {
+            Err(Error::Shape { tensor, .. }) if tensor == letter => {}
+            other => {
+                return Err(format!(
+                    "a wrong {letter} gave {:?}",
+                    other.map(|_| "a problem")
+                ));
+            }
+        }
+    }
+    held(true)
+}
