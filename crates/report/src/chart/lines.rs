@@ -1,0 +1,155 @@
+//! Panels of lines whose names stand at the right, beside where each line ends.
+
+use super::axis::Axis;
+use super::layout::{LABEL, Layout, MARGIN, spread};
+use super::palette::Color;
+use super::panel::Panel;
+use super::render::text_width;
+use super::scene::{Font, Point, Scene, Stroke};
+use super::style::{Style, mark, whisker};
+
+/// One point of a line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    /// The interval of y, where there is one.
+    pub(crate) interval: Option<(f64, f64)>,
+    /// The tooltip.
+    pub(crate) note: String,
+}
+
+/// A line and its name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) label: String,
+    pub(crate) style: Style,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// Lines on common axes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LinePanel {
+    pub(crate) title: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) lines: Vec<Line>,
+    /// A reference line, drawn dashed and named.
+    pub(crate) guide: Option<(Vec<Point>, String)>,
+}
+
+const GAP: f64 = 15.0;
+const SIZE: f64 = LABEL - 0.5;
+/// From the axis to the left edge: tick labels and the label of the axis.
+const LEFT: f64 = 82.0;
+/// Least width of a plot that still reads as a curve.
+const LEAST_PLOT: f64 = 190.0;
+
+fn label_room(panel: &LinePanel) -> f64 {
+    let names = panel.lines.iter().map(|l| l.label.as_str());
+    let guide = panel.guide.iter().map(|(_, label)| label.as_str());
+    let widest = names
+        .chain(guide)
+        .map(|l| text_width(l, SIZE, false))
+        .fold(0.0, f64::max);
+    widest + 30.0
+}
+
+/// Draws the panels in a grid of at most `most` columns below `top`, and returns the y below them.
+pub(crate) fn draw_panels(
+    scene: &mut Scene,
+    panels: Vec<LinePanel>,
+    layout: Layout,
+    most: usize,
+    top: f64,
+) -> f64 {
+    let room = panels.iter().map(label_room).fold(0.0, f64::max);
+    let mut columns = layout.columns_for(panels.len(), most);
+    let plot = |columns: usize| (layout.width - MARGIN) / columns as f64 - LEFT - room;
+    while columns > 1 && plot(columns) < LEAST_PLOT {
+        columns -= 1;
+    }
+    let width = plot(columns).max(120.0);
+    let labels = panels.iter().map(|p| p.lines.len()).max().unwrap_or(0);
+    let height = (labels as f64 * GAP + 10.0).max(290.0);
+    let pitch = height + 92.0;
+    let rows = panels.len().div_ceil(columns);
+    for (i, panel) in panels.into_iter().enumerate() {
+        let (column, row) = (i % columns, i / columns);
+        let place = Panel {
+            left: LEFT + column as f64 * (LEFT + width + room),
+            top: top + 32.0 + row as f64 * pitch,
+            width,
+            height,
+            x: panel.x,
+            y: panel.y,
+        };
+        place.frame(scene, &panel.title, true);
+        draw_lines(scene, &place, &panel.lines, panel.guide.as_ref());
+    }
+    top + rows as f64 * pitch + 4.0
+}
+
+fn draw_lines(
+    scene: &mut Scene,
+    panel: &Panel,
+    lines: &[Line],
+    guide: Option<&(Vec<Point>, String)>,
+) {
+    let mut ends: Vec<(Point, &str, Color)> = Vec::new();
+    if let Some((points, label)) = guide {
+        let points: Vec<Point> = points.iter().map(|&(x, y)| panel.at(x, y)).collect();
+        if let Some(&end) = points.last() {
+            ends.push((end, label, Color::Reference));
+        }
+        scene.line(
+            points,
+            Stroke::new(Color::Reference, 1.5).dashed(&[5.0, 4.0]),
+        );
+    }
+    for line in lines {
+        let points: Vec<Point> = line.samples.iter().map(|s| place(panel, s)).collect();
+        if let Some(&end) = points.last() {
+            ends.push((end, &line.label, line.style.color));
+        }
+        scene.line(
+            points,
+            Stroke::new(line.style.color, 2.0).dashed(line.style.dash),
+        );
+        for sample in &line.samples {
+            if let Some((low, high)) = sample.interval {
+                let (low, high) = (panel.y.clamp(low), panel.y.clamp(high));
+                whisker(
+                    scene,
+                    panel.at(sample.x, low),
+                    panel.at(sample.x, high),
+                    line.style.color,
+                );
+            }
+        }
+    }
+    for line in lines {
+        for sample in &line.samples {
+            let at = place(panel, sample);
+            mark(scene, at, line.style, 7.5);
+            scene.note(at, sample.note.clone());
+        }
+    }
+    let wanted: Vec<f64> = ends.iter().map(|((_, y), _, _)| *y).collect();
+    let x = panel.right() + 22.0;
+    for ((end, text, color), y) in ends
+        .iter()
+        .zip(spread(&wanted, GAP, panel.top, panel.bottom()))
+    {
+        scene.line(
+            vec![(end.0 + 6.0, end.1), (x - 10.0, y), (x - 3.0, y)],
+            Stroke::new(*color, 1.0).faded(0.5),
+        );
+        scene.text((x, y + SIZE * 0.36), *text, Font::new(SIZE, *color));
+    }
+}
+
+/// Where a sample is drawn: values beyond the axis lie on its edge.
+fn place(panel: &Panel, sample: &Sample) -> Point {
+    panel.at(panel.x.clamp(sample.x), panel.y.clamp(sample.y))
+}

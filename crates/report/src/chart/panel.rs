@@ -1,0 +1,148 @@
+//! One pair of axes.
+
+use super::axis::Axis;
+use super::layout::TICK;
+use super::palette::Color;
+use super::scene::{Anchor, Font, Point, Scene, Stroke};
+
+/// A plot area and its axes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Panel {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+}
+
+impl Panel {
+    /// Where the values (x, y) are drawn.
+    pub(crate) fn at(&self, x: f64, y: f64) -> Point {
+        (
+            self.left + self.x.place(x) * self.width,
+            self.top + (1.0 - self.y.place(y)) * self.height,
+        )
+    }
+
+    pub(crate) fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    pub(crate) fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    /// Grid, axes, ticks, labels and title; `left_label` writes the label of y beside the axis.
+    pub(crate) fn frame(&self, scene: &mut Scene, title: &str, left_label: bool) {
+        let grid = Stroke::new(Color::Grid, 1.0);
+        let tick_font = Font::new(TICK, Color::Muted);
+        for tick in &self.y.ticks {
+            let (_, y) = self.at(self.x.ends().0, tick.value);
+            scene.line(vec![(self.left, y), (self.right(), y)], grid);
+            scene.text(
+                (self.left - 7.0, y + TICK * 0.35),
+                tick.label.clone(),
+                tick_font.anchored(Anchor::End),
+            );
+        }
+        for tick in &self.x.ticks {
+            let (x, _) = self.at(tick.value, self.y.ends().0);
+            scene.line(vec![(x, self.top), (x, self.bottom())], grid);
+            scene.text(
+                (x, self.bottom() + 16.0),
+                tick.label.clone(),
+                tick_font.anchored(Anchor::Middle),
+            );
+        }
+        scene.line(
+            vec![(self.left, self.bottom()), (self.right(), self.bottom())],
+            Stroke::new(Color::Axis, 1.0),
+        );
+        let label_font = Font::new(TICK, Color::Muted).anchored(Anchor::Middle);
+        scene.text(
+            (self.left + self.width / 2.0, self.bottom() + 35.0),
+            self.x.label.clone(),
+            label_font,
+        );
+        if left_label {
+            scene.upward_text(
+                (self.left - 60.0, self.top + self.height / 2.0),
+                self.y.label.clone(),
+                label_font,
+            );
+        }
+        if !title.is_empty() {
+            scene.text(
+                (self.left, self.top - 10.0),
+                title,
+                Font::new(12.5, Color::Ink).bold(),
+            );
+        }
+    }
+}
+
+/// A rectangle that something already covers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+impl Block {
+    /// A square around a point.
+    pub(crate) fn around((x, y): Point, half: f64) -> Self {
+        Block {
+            left: x - half,
+            top: y - half,
+            right: x + half,
+            bottom: y + half,
+        }
+    }
+
+    pub(crate) fn overlaps(&self, other: &Block) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+
+    pub(crate) fn inside(&self, other: &Block) -> bool {
+        self.left >= other.left
+            && self.right <= other.right
+            && self.top >= other.top
+            && self.bottom <= other.bottom
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::axis::time_ticks;
+
+    #[test]
+    fn larger_values_are_to_the_right_and_above() {
+        let axis = || Axis::log(&[1.0, 100.0], "", time_ticks).unwrap();
+        let panel = Panel {
+            left: 10.0,
+            top: 20.0,
+            width: 100.0,
+            height: 50.0,
+            x: axis(),
+            y: axis(),
+        };
+        let (low, high) = (panel.at(1.0, 1.0), panel.at(100.0, 100.0));
+        assert!(low.0 < high.0 && low.1 > high.1);
+        assert!(low.0 > 10.0 && high.0 < 110.0 && high.1 > 20.0 && low.1 < 70.0);
+    }
+
+    #[test]
+    fn blocks_that_only_touch_do_not_overlap() {
+        let a = Block::around((0.0, 0.0), 1.0);
+        assert!(!a.overlaps(&Block::around((2.0, 0.0), 1.0)));
+        assert!(a.overlaps(&Block::around((1.5, 0.0), 1.0)));
+        assert!(a.inside(&Block::around((0.0, 0.0), 2.0)));
+    }
+}

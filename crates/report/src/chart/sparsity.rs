@@ -1,0 +1,200 @@
+//! Whether skipping pairs saves the time it should, and what it costs.
+
+use super::axis::{Axis, share_ticks, sparsity_ticks};
+use super::entropy::{skill, skill_axis};
+use super::layout::{Layout, heading};
+use super::lines::{Line, LinePanel, Sample, draw_panels};
+use super::scene::Scene;
+use super::style::Styles;
+use super::{Drawing, note};
+use crate::numbers::{percent, significant};
+use crate::order::natural;
+use crate::settings::{Setting, Settings};
+use experiment::record::Record;
+
+/// Settings drawn; each takes two panels.
+const MOST_SETTINGS: usize = 3;
+
+/// A variant name whose records in one setting differ in mask sparsity, and what they are relative to.
+struct Sweep<'a> {
+    records: Vec<&'a Record>,
+    dense: &'a Record,
+}
+
+fn computed(record: &Record) -> f64 {
+    1.0 - record.mask_sparsity
+}
+
+fn time(record: &Record) -> Option<f64> {
+    record.latency.as_ref().map(|l| l.median_ms)
+}
+
+/// The dense exact variant to compare with: `blocked` if it ran, else the fastest.
+fn dense<'a>(setting: &Setting<'a>) -> Option<&'a Record> {
+    setting
+        .measured()
+        .filter(|r| r.variant.exact && r.mask_sparsity == 0.0)
+        .min_by(|a, b| {
+            let other = |r: &Record| r.variant.name != "blocked";
+            let order = other(a).cmp(&other(b));
+            order.then_with(|| {
+                time(a)
+                    .unwrap_or(f64::MAX)
+                    .total_cmp(&time(b).unwrap_or(f64::MAX))
+            })
+        })
+}
+
+fn sweeps<'a>(setting: &Setting<'a>) -> Vec<Sweep<'a>> {
+    let reference = dense(setting);
+    let mut rows: Vec<&Record> = setting
+        .measured()
+        .filter(|r| (0.0..1.0).contains(&r.mask_sparsity))
+        .collect();
+    rows.sort_by(|a, b| {
+        natural(&a.variant.name, &b.variant.name)
+            .then_with(|| a.mask_sparsity.total_cmp(&b.mask_sparsity))
+            .then_with(|| natural(&a.variant.label, &b.variant.label))
+    });
+    rows.chunk_by(|a, b| a.variant.name == b.variant.name)
+        .filter_map(|group| {
+            let ends = (group.first()?.mask_sparsity, group.last()?.mask_sparsity);
+            let own = group.iter().find(|r| r.mask_sparsity == 0.0).copied();
+            let dense = own.or(reference)?;
+            (ends.0 < ends.1).then(|| Sweep {
+                records: group.to_vec(),
+                dense,
+            })
+        })
+        .collect()
+}
+
+fn lines(
+    sweeps: &[Sweep],
+    styles: &Styles,
+    value: impl Fn(&Record, &Record) -> Option<(f64, Option<(f64, f64)>)>,
+) -> Vec<Line> {
+    sweeps
+        .iter()
+        .map(|sweep| Line {
+            label: sweep.records[0].variant.name.clone(),
+            style: styles.get(sweep.records[0]),
+            samples: sweep
+                .records
+                .iter()
+                .filter_map(|r| {
+                    let (y, interval) = value(r, sweep.dense)?;
+                    Some(Sample {
+                        x: computed(r),
+                        y,
+                        interval,
+                        note: format!("{}\nmask sparsity {}", note(r), percent(r.mask_sparsity)),
+                    })
+                })
+                .collect(),
+        })
+        .filter(|line| !line.samples.is_empty())
+        .collect()
+}
+
+/// Time relative to the dense variant's, with the interval of the ratio.
+fn relative(record: &Record, dense: &Record) -> Option<(f64, Option<(f64, f64)>)> {
+    if record.cell == dense.cell {
+        return Some((1.0, None));
+    }
+    let ratio = crate::speedup::speedup(record, dense)?;
+    (ratio.median > 0.0 && ratio.interval.0 > 0.0).then_some((ratio.median, Some(ratio.interval)))
+}
+
+/// Draws the chart; `None` where no variant was measured at two mask sparsities.
+pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Option<Drawing> {
+    let mut chosen: Vec<(&Setting, Vec<Sweep>)> = Vec::new();
+    let mut total = 0;
+    for (_, list) in settings.by_condition() {
+        let found: Vec<(&Setting, Vec<Sweep>)> = list
+            .into_iter()
+            .map(|s| (s, sweeps(s)))
+            .filter(|(_, sweeps)| !sweeps.is_empty())
+            .collect();
+        total += found.len();
+        // The longest history is where skipping matters.
+        chosen.extend(found.into_iter().next_back());
+    }
+    chosen.truncate(MOST_SETTINGS);
+    let title = title(chosen.first()?);
+    let mut panels = Vec::new();
+    for (setting, sweeps) in &chosen {
+        let label = settings.setting_label(setting);
+        let times = lines(sweeps, styles, relative);
+        let skills = lines(sweeps, styles, |r, _| Some((skill(r)?, None)));
+        let shares: Vec<f64> = sweeps
+            .iter()
+            .flat_map(|s| s.records.iter().map(|r| computed(r)))
+            .chain([1.0])
+            .collect();
+        let x = Axis::log(&shares, "mask sparsity σ", |_, _| Vec::new())?;
+        let (low, high) = x.ends();
+        let mut x = x.reversed();
+        x.ticks = sparsity_ticks(low, high);
+        let least = shares.iter().copied().fold(1.0, f64::min);
+        let values: Vec<f64> = times
+            .iter()
+            .flat_map(|l| &l.samples)
+            .map(|s| s.y)
+            .chain([1.0, least])
+            .collect();
+        panels.push(LinePanel {
+            title: format!("Time: {label}"),
+            x: x.clone(),
+            y: Axis::log(&values, "time relative to dense   ↓ better", share_ticks)?,
+            lines: times,
+            guide: Some((vec![(1.0, 1.0), (least, least)], "ideal 1 - σ".into())),
+        });
+        if !skills.is_empty() {
+            panels.push(LinePanel {
+                title: format!("Skill: {label}"),
+                x,
+                y: skill_axis(skills.iter().flat_map(|l| &l.samples).map(|s| s.y)),
+                lines: skills,
+                guide: None,
+            });
+        }
+    }
+    let mut subtitle = settings.shared();
+    if total > chosen.len() {
+        subtitle += &format!(
+            " · {} of {total} settings drawn, the longest of each",
+            chosen.len()
+        );
+    }
+    subtitle += " · relative to the same variant without sparsity, else to dense exact attention";
+    let mut scene = Scene::new(layout.width);
+    let top = heading(&mut scene, &title, &subtitle);
+    scene.height = draw_panels(&mut scene, panels, layout, 2, top);
+    Some(Drawing { scene, title })
+}
+
+/// What the sparsest cell of the first setting saved, and should have.
+fn title((_, sweeps): &(&Setting, Vec<Sweep>)) -> String {
+    let sparsest = sweeps
+        .iter()
+        .filter_map(|s| s.records.last().map(|r| (r, s.dense)))
+        .max_by(|(a, _), (b, _)| a.mask_sparsity.total_cmp(&b.mask_sparsity));
+    let measured = sparsest.and_then(|(r, dense)| Some((r, relative(r, dense)?.0)));
+    match measured {
+        Some((record, share)) => format!(
+            "At mask sparsity {}, {} takes {} % of the dense time; the ideal is {} %",
+            percent(record.mask_sparsity).replace(".0 ", " "),
+            record.variant.label,
+            significant(100.0 * share, 2),
+            significant(100.0 * computed(record), 2)
+        ),
+        None => "Does skipping pairs save the time it should?".into(),
+    }
+}
+
+/// How to read the chart.
+pub(crate) const READING: &str = "Left: the time left over as pairs are skipped, both axes logarithmic in the \
+     share that is still computed. The dashed line is the ideal, time in proportion to the work; the gap above it \
+     is overhead. Right: what the skipped pairs cost in skill, on the same inputs. Mask sparsity is \
+     the share of pairs not computed; it says nothing of how much weight those pairs held.";
