@@ -16,11 +16,18 @@ pub static BLOCKED: Variant = Variant {
     summary: "exact softmax attention over tiles, O(N) memory, SIMD",
     time: "O(N²·D)",
     source: "Dao et al. 2022, FlashAttention, Algorithm 1; Milakov & Gimelshein 2018",
-    parameters: &[],
-    build: |_: &Parameters| {
+    parameters: &[Parameter {
+        name: "isa",
+        kind: Kind::Word(&["auto", "avx512", "avx2", "portable"]),
+        default: Value::Word("auto"),
+        summary: "the instruction set to run on; auto takes the best there is",
+    }],
+    build: |parameters: &Parameters| {
+        let isa = Isa::named(parameters.word("isa"))?;
         Ok(Box::new(Blocked {
             variant: &BLOCKED,
             pattern: Pattern::All,
+            isa,
         }))
     },
 };
@@ -46,6 +53,7 @@ pub static SLIDING_WINDOW: Variant = Variant {
         Ok(Box::new(Blocked {
             variant: &SLIDING_WINDOW,
             pattern,
+            isa: Isa::detect(),
         }))
     },
 };
@@ -89,6 +97,7 @@ pub static RANDOM_BLOCKS: Variant = Variant {
         Ok(Box::new(Blocked {
             variant: &RANDOM_BLOCKS,
             pattern,
+            isa: Isa::detect(),
         }))
     },
 };
@@ -107,6 +116,7 @@ enum Pattern {
 struct Blocked {
     variant: &'static Variant,
     pattern: Pattern,
+    isa: Isa,
 }
 
 impl Attention for Blocked {
@@ -154,7 +164,7 @@ impl Attention for Blocked {
         scratch: &mut Scratch,
     ) -> Result<()> {
         self.capabilities().admit(problem, &out)?;
-        let isa = Isa::detect();
+        let isa = self.isa;
         match self.pattern(problem.geometry())? {
             None => forward::forward(isa, problem, out, workers, scratch),
             Some(pattern) => {

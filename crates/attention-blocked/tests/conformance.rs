@@ -3,6 +3,7 @@
 use attention::Variant;
 use attention::conformance;
 use attention::variant::{Parameters, Value};
+use attention_blocked::Isa;
 
 fn conforms(variant: &Variant, settings: &[(&'static str, Value)]) {
     let mut parameters = Parameters::defaults(variant.parameters);
@@ -21,8 +22,13 @@ fn conforms(variant: &Variant, settings: &[(&'static str, Value)]) {
 }
 
 #[test]
-fn blocked_conforms() {
-    conforms(&attention_blocked::BLOCKED, &[]);
+fn blocked_conforms_on_every_instruction_set() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        conforms(
+            &attention_blocked::BLOCKED,
+            &[("isa", Value::Word(isa.name()))],
+        );
+    }
 }
 
 #[test]

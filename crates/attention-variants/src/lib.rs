@@ -24,6 +24,10 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_blocked::BLOCKED,
     &attention_blocked::SLIDING_WINDOW,
     &attention_blocked::RANDOM_BLOCKS,
+    &attention_linear::ELU,
+    &attention_linear::FAVOR,
+    &attention_linear::LINREC,
+    &attention_retrieval::TOP_K,
 ];
 
 /// What can be wrong with the name of a variant or of a parameter, or with its value.

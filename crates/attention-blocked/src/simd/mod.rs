@@ -12,6 +12,8 @@ mod vector;
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
 pub(crate) use vector::{Vector, exp2_nonpositive};
 
+use attention::{Error, Result};
+
 /// The instruction set that a kernel runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
@@ -31,6 +33,37 @@ impl Isa {
             .into_iter()
             .find(|isa| isa.is_available())
             .unwrap_or(Self::Portable)
+    }
+
+    /// One by its name; `auto` is the best that this machine has.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a name that does not exist or a set that this machine lacks.
+    pub fn named(name: &'static str) -> Result<Self> {
+        if name == "auto" {
+            return Ok(Self::detect());
+        }
+        let available = || Self::ALL.into_iter().filter(|isa| isa.is_available());
+        available()
+            .find(|isa| isa.name() == name)
+            .ok_or_else(|| Error::Parameter {
+                parameter: "isa",
+                value: name.into(),
+                expected: format!(
+                    "this machine runs {}",
+                    available().map(Self::name).collect::<Vec<_>>().join(", ")
+                ),
+            })
+    }
+
+    /// Its name in configs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
     }
 
     /// All of them, best first.

@@ -17,6 +17,9 @@ use ndarray::{Array2, Array4, Axis};
 /// Step of the central differences; their error is of the order of its square.
 const STEP: f32 = 1.0 / 128.0;
 
+/// One of the three tensors.
+type Entry = fn(&mut Tensors) -> &mut Array4<f32>;
+
 pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
     let claimed = attention.capabilities().has(Feature::Backward);
     let hkv = if attention.capabilities().has(Feature::GroupedHeads) {
@@ -72,12 +75,12 @@ pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
                 .map_err(|e| e.to_string())?;
             sum
         };
-        let tensor: [(&str, &Array4<f32>, fn(&mut Tensors) -> &mut Array4<f32>); 3] = [
+        let tensors_and_gradients: [(&str, &Array4<f32>, Entry); 3] = [
             ("dQ", &gradients.dq, |t| &mut t.q),
             ("dK", &gradients.dk, |t| &mut t.k),
             ("dV", &gradients.dv, |t| &mut t.v),
         ];
-        for (name, gradient, entry) in tensor {
+        for (name, gradient, entry) in tensors_and_gradients {
             for (index, &got) in gradient.indexed_iter() {
                 let mut moved = tensors.clone();
                 entry(&mut moved)[index] += STEP;

@@ -1,0 +1,11 @@
+//! The blocked family on the shared cells.
+
+use attention::Family;
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn bench(criterion: &mut Criterion) {
+    benches::family(criterion, Family::Blocked);
+}
+
+criterion_group!(group, bench);
+criterion_main!(group);
