@@ -135,12 +135,18 @@ fn add_bias(head: &Head<'_>, rows: Range<usize>, keys: Range<usize>, st: &mut [f
 
 /// Scores of hidden keys become -inf, whatever they were.
 fn hide(head: &Head<'_>, rows: Range<usize>, keys: Range<usize>, st: &mut [f32]) {
-    let regular = head.mask.is_interval();
-    for (lane, i) in rows.enumerate() {
-        let span = head.mask.span(i);
-        for (s, j) in st.chunks_exact_mut(QUERIES).zip(keys.clone()) {
-            if !span.contains(&j) || !(regular || head.mask.regular(i, j)) {
-                s[lane] = f32::NEG_INFINITY;
+    let regular = head.mask.regular_tile(rows.clone(), keys.clone()) == Tile::Full;
+    for (s, j) in st.chunks_exact_mut(QUERIES).zip(keys) {
+        let seen = head.mask.queries_of(j);
+        let first = seen.start.clamp(rows.start, rows.end) - rows.start;
+        let last = seen.end.clamp(rows.start, rows.end) - rows.start;
+        s[..first].fill(f32::NEG_INFINITY);
+        s[last..].fill(f32::NEG_INFINITY);
+        if !regular {
+            for (s, i) in s[first..last].iter_mut().zip(rows.start + first..) {
+                if !head.mask.regular(i, j) {
+                    *s = f32::NEG_INFINITY;
+                }
             }
         }
     }

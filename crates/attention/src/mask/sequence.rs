@@ -14,6 +14,17 @@ pub enum Tile {
     Full,
 }
 
+impl Tile {
+    /// What is left of a tile under two conditions.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Empty, _) | (_, Self::Empty) => Self::Empty,
+            (Self::Full, Self::Full) => Self::Full,
+            _ => Self::Partial,
+        }
+    }
+}
+
 /// A [`Mask`](super::Mask) for one sequence of known length.
 ///
 /// Causal masks, windows and key lengths are folded into one diagonal band and one length, so that
@@ -108,6 +119,18 @@ impl<'a> SequenceMask<'a> {
         head.start.min(tail.end)..tail.end
     }
 
+    /// The queries outside of which none sees key `j`: the [`span`](Self::span) of a column.
+    #[must_use]
+    pub fn queries_of(&self, j: usize) -> Range<usize> {
+        if j >= self.len {
+            return 0..0;
+        }
+        let (j, nq) = (j as isize, self.nq as isize);
+        let start = (j - self.last).clamp(0, nq) as usize;
+        let end = (j - self.first + 1).clamp(0, nq) as usize;
+        start.min(end)..end
+    }
+
     /// Whether query `i` may see key `j`.
     #[must_use]
     pub fn visible(&self, i: usize, j: usize) -> bool {
@@ -144,12 +167,20 @@ impl<'a> SequenceMask<'a> {
         if rows.is_empty() || keys.is_empty() {
             return Tile::Empty;
         }
-        let band = self.band_tile(&rows, &keys);
-        if band == Tile::Empty || !self.irregular {
-            return band;
+        match self.band_tile(&rows, &keys) {
+            Tile::Empty => Tile::Empty,
+            band => band.and(self.regular_tile(rows, keys)),
         }
-        self.parts.iter().fold(band, |so_far, part| {
-            let tile = match part {
+    }
+
+    /// As [`tile`](Self::tile), of the dense and block conditions alone.
+    #[must_use]
+    pub fn regular_tile(&self, rows: Range<usize>, keys: Range<usize>) -> Tile {
+        if !self.irregular {
+            return Tile::Full;
+        }
+        self.parts.iter().fold(Tile::Full, |so_far, part| {
+            so_far.and(match part {
                 Part::Dense(visible) => scan(rows.clone(), keys.clone(), |i, j| visible[[i, j]]),
                 Part::Blocks(blocks) => {
                     let side = blocks.block();
@@ -158,12 +189,7 @@ impl<'a> SequenceMask<'a> {
                     scan(tiles(&rows), tiles(&keys), |r, c| map[[r, c]])
                 }
                 _ => Tile::Full,
-            };
-            match (so_far, tile) {
-                (Tile::Empty, _) | (_, Tile::Empty) => Tile::Empty,
-                (Tile::Full, Tile::Full) => Tile::Full,
-                _ => Tile::Partial,
-            }
+            })
         })
     }
 
@@ -279,6 +305,11 @@ mod tests {
                     prop_assert_eq!(seq.visible(i, j), visible.contains(&j));
                 }
                 prop_assert!(visible.iter().all(|j| seq.span(i).contains(j)));
+            }
+            for j in 0..nk {
+                for i in 0..nq {
+                    prop_assert_eq!(seq.queries_of(j).contains(&i), seq.span(i).contains(&j));
+                }
             }
             let rows = corner.0.min(nq - 1)..(corner.0.min(nq - 1) + corner.2).min(nq);
             let keys = corner.1.min(nk - 1)..(corner.1.min(nk - 1) + corner.3).min(nk);
