@@ -10,10 +10,44 @@
 //! * `forward.rs`: the walk over tiles
 //! * `variants.rs`: [`BLOCKED`], and the patterns [`SLIDING_WINDOW`] and [`RANDOM_BLOCKS`]
 
+//!
+//! ```
+//! use attention::mask::{Alignment, Mask};
+//! use attention::{Problem, Workers};
+//! use ndarray::Array4;
+//!
+//! let [q, k, v] = [0.1, 0.2, 0.3].map(|x| Array4::<f32>::from_elem((2, 8, 300, 64), x));
+//! let problem = Problem::new(q.view(), k.view(), v.view())?
+//!     .with_mask(Mask::causal(Alignment::TopLeft))?;
+//! let output = attention_blocked::attend(&problem, &Workers::new(2)?);
+//! assert_eq!(output.o.dim(), (2, 8, 300, 64));
+//! # Ok::<(), attention::Error>(())
+//! ```
+
 mod forward;
 mod simd;
 mod tile;
 mod variants;
 
+use attention::{Output, Problem, Scratch, Workers};
+
 pub use simd::Isa;
 pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};
+
+/// Exact attention of a problem: O `[B, H, Nq, Dv]` and L `[B, H, Nq]`, freshly allocated.
+///
+/// For calls in a loop, build the variant once and keep its output and scratch:
+/// [`Attention::forward`](attention::Attention::forward) then allocates nothing large.
+///
+/// Time O(visible pairs · (D + Dv)), scratch O(workers · (D + Dv)). It cannot fail: the kernel supports every mask, bias and layout that a problem can have.
+pub fn attend(problem: &Problem<'_>, workers: &Workers) -> Output {
+    let mut output = Output::poisoned(problem.geometry(), true);
+    forward::forward(
+        Isa::detect(),
+        problem,
+        output.view_mut(),
+        workers,
+        &mut Scratch::new(),
+    );
+    output
+}
