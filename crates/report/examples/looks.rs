@@ -11,16 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("sparsity", common::sparsity()),
         ("entropy", common::entropy()),
     ] {
-        let dir = folder.join(name);
-        std::fs::create_dir_all(&dir)?;
-        for chart in report::charts(&records) {
-            std::fs::write(dir.join(format!("{}.svg", chart.name())), chart.svg()?)?;
-            std::fs::write(
-                dir.join(format!("{}-narrow.svg", chart.name())),
-                chart.narrow_svg()?,
-            )?;
-            chart.write_png(&dir.join(format!("{}.png", chart.name())))?;
-        }
+        let files = report::write_report(&folder.join(name), &records, &common::context())?;
+        println!("{}", files.page.display());
     }
     Ok(())
 }

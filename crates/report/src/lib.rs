@@ -1,16 +1,28 @@
 //! Records to findings, charts and an offline page; runs nothing.
+//!
+//! * [`findings`] weighs the variants of each setting and says what to use; [`headline`] is its short form;
+//! * [`charts`] draws what the records have something to say on, as SVG and PNG;
+//! * [`write_report`] puts both on one page that opens offline, and everything into a folder.
+//!
+//! All of it is derived from the records alone, and the same records give the same bytes.
+
 #![forbid(unsafe_code)]
 
 mod chart;
 mod context;
 mod error;
 mod files;
+mod findings;
 mod frontier;
 mod numbers;
 mod order;
+mod page;
 mod settings;
 mod speedup;
+mod write;
 
 pub use chart::{Chart, charts};
 pub use context::Context;
 pub use error::ReportError;
+pub use findings::{Choice, Findings, Level, SettingFinding, Trouble, findings, headline};
+pub use write::{ReportFiles, write_report};

@@ -296,9 +296,7 @@ mod tests {
         let svg = svg(&scene(), "t & u").unwrap();
         assert!(svg.contains("a &lt; b &amp; &quot;c&quot;") && svg.contains("1 &lt; 2"));
         assert!(svg.contains("aria-label=\"t &amp; u\""));
-        assert!(
-            svg.contains(&hex(Color::Ink.light())) && svg.contains(&hex(Color::Muted.light()))
-        );
+        assert!(svg.contains(&hex(Color::Ink.light())) && svg.contains(&hex(Color::Muted.light())));
         assert!(svg.starts_with("<svg width=\"40\" height=\"20\" viewBox=\"0 0 160 80\""));
     }
 

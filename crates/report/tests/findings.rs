@@ -1,0 +1,153 @@
+//! Sentences on records made by hand.
+
+mod common;
+
+use common::{cell, unmeasured};
+use experiment::record::Status;
+use report::{Level, findings, headline};
+
+const WITHIN_10: Level = Level::Error(0.1);
+
+#[test]
+fn the_cheapest_accurate_approximation_is_taken() {
+    let rows = [
+        cell("blocked", "blocked", 4096, 10.0, 2e-7),
+        cell("naive", "naive", 4096, 90.0, 2e-7),
+        cell("top-k k=64", "retrieval", 4096, 5.0, 0.03),
+        cell("top-k k=8", "retrieval", 4096, 2.0, 0.4),
+        cell("favor", "linear", 4096, 1.0, 0.9),
+    ];
+    let found = findings(&rows);
+    let setting = &found.settings[0];
+    assert_eq!(setting.exact.as_ref().unwrap().label, "blocked");
+    let choice = setting.at(WITHIN_10).unwrap();
+    assert_eq!(choice.label, "top-k k=64");
+    let (median, (low, high)) = choice.speedup.unwrap();
+    assert!(
+        (median - 2.0).abs() < 0.1 && low > 1.8 && high < 2.2,
+        "{choice:?}"
+    );
+    assert!(setting.at(Level::Error(0.01)).is_none());
+    insta::assert_snapshot!(headline(&rows).join("\n"));
+}
+
+#[test]
+fn overlapping_times_are_ties_and_the_more_accurate_is_taken() {
+    let rows = [
+        cell("blocked", "blocked", 1024, 10.0, 2e-7),
+        cell("gemm", "naive", 1024, 10.0, 2e-7),
+        cell("top-k k=64", "retrieval", 1024, 5.0, 0.03),
+        cell("simhash", "retrieval", 1024, 5.0, 0.05),
+    ];
+    let found = findings(&rows);
+    let setting = &found.settings[0];
+    assert_eq!(setting.exact.as_ref().unwrap().ties.len(), 1);
+    let choice = setting.at(WITHIN_10).unwrap();
+    assert_eq!(
+        (choice.label.as_str(), choice.ties.as_slice()),
+        ("top-k k=64", &["simhash".to_string()][..])
+    );
+    insta::assert_snapshot!(setting.sentences.join("\n"));
+}
+
+#[test]
+fn an_approximation_that_only_ties_with_exact_is_not_worth_it() {
+    let rows = [
+        cell("blocked", "blocked", 256, 1.0, 2e-7),
+        cell("top-k k=64", "retrieval", 256, 0.999, 0.03),
+        cell("simhash", "retrieval", 256, 0.2, 0.8),
+    ];
+    assert!(findings(&rows).settings[0].at(WITHIN_10).is_none());
+    let said = headline(&rows).join("\n");
+    assert!(said.contains("stay exact with blocked"), "{said}");
+}
+
+#[test]
+fn an_error_interval_beyond_the_level_does_not_qualify() {
+    let mut sure = cell("top-k k=64", "retrieval", 256, 0.1, 0.09);
+    let rows =
+        |r: &experiment::record::Record| [cell("blocked", "blocked", 256, 1.0, 2e-7), r.clone()];
+    assert!(findings(&rows(&sure)).settings[0].at(WITHIN_10).is_some());
+    if let Some(accuracy) = &mut sure.accuracy {
+        accuracy.relative_frobenius_interval.1 = 0.11;
+    }
+    assert!(findings(&rows(&sure)).settings[0].at(WITHIN_10).is_none());
+}
+
+#[test]
+fn lengths_with_the_same_advice_are_told_together() {
+    let mut rows = Vec::new();
+    for (n, speed) in [
+        (256, 0.5),
+        (512, 0.9),
+        (1024, 2.0),
+        (2048, 3.0),
+        (4096, 4.0),
+    ] {
+        rows.push(cell("blocked", "blocked", n, 1.0, 2e-7));
+        rows.push(cell("top-k k=64", "retrieval", n, 1.0 / speed, 0.03));
+    }
+    insta::assert_snapshot!(headline(&rows).join("\n"));
+}
+
+#[test]
+fn what_has_no_time_is_counted_with_its_reason() {
+    let rows = [
+        cell("blocked", "blocked", 256, 1.0, 2e-7),
+        unmeasured(
+            "nystrom",
+            "linear",
+            256,
+            Status::Unsupported,
+            "no causal mask",
+        ),
+        unmeasured("naive", "naive", 256, Status::OutOfMemory, "needs 8 GiB"),
+        unmeasured("naive", "naive", 512, Status::OutOfMemory, "needs 8 GiB"),
+    ];
+    let found = findings(&rows);
+    assert_eq!(found.troubles.len(), 2);
+    assert_eq!(
+        (found.troubles[0].cells, found.troubles[0].status),
+        (2, "out of memory")
+    );
+    insta::assert_snapshot!(headline(&rows).join("\n"));
+}
+
+#[test]
+fn nothing_measured_and_nothing_run_are_said() {
+    let failed = [unmeasured(
+        "blocked",
+        "blocked",
+        256,
+        Status::Failed,
+        "gate: 3e-2 > 1e-5",
+    )];
+    insta::assert_snapshot!(headline(&failed).join("\n"), @r"
+    No cell was measured: every one ended without a time, for the reasons listed.
+    1 of 1 cell has no time: 1 failed.
+    ");
+    assert_eq!(headline(&[]), ["There are no records: nothing was run."]);
+}
+
+#[test]
+fn one_cell_alone_is_no_comparison() {
+    let said = headline(&[cell("blocked", "blocked", 256, 1.0, 2e-7)]).join("\n");
+    assert!(said.contains("no approximation was measured"), "{said}");
+    let said = headline(&[cell("favor", "linear", 256, 1.0, 0.05)]).join("\n");
+    assert!(
+        said.contains("no exact variant was measured to compare with"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_later_of_two_answers_counts_and_order_does_not() {
+    let old = unmeasured("blocked", "blocked", 256, Status::Timeout, "slow");
+    let new = cell("blocked", "blocked", 256, 1.0, 2e-7);
+    assert!(findings(&[old, new]).troubles.is_empty());
+
+    let mut rows = common::lengths();
+    let forward = headline(&rows);
+    rows.reverse();
+    assert_eq!(forward, headline(&rows));
+}
