@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// Q, K, V and everything the question says about them.
 ///
 /// Tensors are f32 and row-major: Q `[B, H, Nq, D]`, K `[B, Hkv, Nk, D]`, V `[B, Hkv, Nk, Dv]`.
-/// Any strides are accepted; a tensor whose last axis is not contiguous is copied once.
+/// Any strides are accepted; a tensor whose last axis is not contiguous, or with a
+/// reversed axis, is copied once.
 ///
 /// ```
 /// use attention::{Problem, mask::{Alignment, Mask}};
@@ -260,7 +261,9 @@ fn tensor_shape(
 }
 
 fn row_contiguous(tensor: ArrayView4<'_, f32>) -> CowArray<'_, f32, Ix4> {
-    if tensor.len_of(Axis(3)) <= 1 || tensor.strides()[3] == 1 {
+    let rows_contiguous = tensor.len_of(Axis(3)) <= 1 || tensor.strides()[3] == 1;
+    // Kernels step from row to row by pointer, which a reversed axis would turn round.
+    if rows_contiguous && tensor.strides().iter().all(|stride| *stride >= 0) {
         tensor.into()
     } else {
         tensor.as_standard_layout().into_owned().into()
