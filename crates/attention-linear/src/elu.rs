@@ -122,7 +122,9 @@ impl Attention for Elu {
         Ok(form::output(&head, rows, weights))
     }
 
+    /// Weights are positive and there are no scores whose rounding an exponential could magnify:
+    /// 16·ε at any size. Measured on Gaussian inputs of up to 8192 keys: 2e-7.
     fn error_budget(&self, _max_abs_score: f64) -> f64 {
-        1e-5
+        16.0 * f64::from(f32::EPSILON)
     }
 }

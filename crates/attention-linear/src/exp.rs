@@ -39,8 +39,12 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// e^x - 1 without cancellation near 0, for x <= 0; -1 far below, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp_m1(x: f32) -> f32 {
-    let near = x.abs() < 0.5 * std::f32::consts::LN_2;
-    if near { small_exp_m1(x) } else { exp(x) - 1.0 }
+    let (near, far) = (small_exp_m1(x), exp(x) - 1.0);
+    if x.abs() < 0.5 * std::f32::consts::LN_2 {
+        near
+    } else {
+        far
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,17 @@ fn elu(x: f32) -> f32 {
     if x > 0.0 { x } else { low }
 }
 
+/// Σ x² in f64, which neither over- nor underflows, with four running sums.
+fn squares(x: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; 4];
+    for x in x.chunks(4) {
+        for (sum, &x) in sums.iter_mut().zip(x) {
+            *sum += f64::from(x) * f64::from(x);
+        }
+    }
+    sums.iter().sum()
+}
+
 fn inverse(squares: f64) -> f32 {
     let norm = squares.sqrt();
     let least = f64::from(LEAST_NORM);
@@ -100,8 +111,7 @@ impl FeatureMap for Features {
         for (phi, x) in rows.take(n) {
             let phi = &mut phi[..self.d];
             phi.iter_mut().zip(x).for_each(|(phi, &x)| *phi = elu(x));
-            let squares = phi.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            let factor = inverse(squares);
+            let factor = inverse(squares(phi));
             phi.iter_mut().for_each(|x| *x *= factor);
         }
     }
@@ -183,8 +193,10 @@ impl Attention for LinRec {
         Ok(form::output(&head, rows, weights))
     }
 
+    /// Signed weights cancel, so that a short row may be much smaller than its terms: 80·ε.
+    /// Measured on Gaussian inputs of 1 to 8192 keys: 3e-7.
     fn error_budget(&self, _max_abs_score: f64) -> f64 {
-        1e-5
+        80.0 * f64::from(f32::EPSILON)
     }
 }
 

@@ -4,10 +4,15 @@ use super::score::{TILE, score_tile, transpose};
 use super::select::{each_kept, room, threshold};
 use attention::mask::Tile;
 use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
+use ndarray::ArrayView1;
 
 /// Queries of a block: a transposed tile of keys serves so many, and so many rows of scores are
 /// kept at a time.
 const ROWS: usize = 32;
+
+/// Values that are summed by themselves before they join the others: with thousands of kept keys, one
+/// running sum would lose more to rounding than all else.
+const PART: usize = 64;
 
 /// Floats of a worker's memory.
 #[derive(Clone, Copy)]
@@ -20,7 +25,7 @@ struct Memory {
     keys: usize,
     /// Scores that may be among the k largest.
     room: usize,
-    /// A running sum `[Dv]`.
+    /// Two running sums `[2, Dv]`.
     sums: usize,
 }
 
@@ -36,7 +41,7 @@ impl Memory {
             q: ROWS * shape.d,
             keys: shape.d * TILE,
             room: room(k, nk),
-            sums: shape.dv,
+            sums: 2 * shape.dv,
         }
     }
 
@@ -114,6 +119,7 @@ fn answer(
     sums: &mut [f32],
 ) {
     let nk = head.k.nrows();
+    let (sums, part) = sums.split_at_mut(head.v.ncols());
     for (r, i) in block.rows.clone().enumerate() {
         let span = head.mask.span(i);
         let first = span.start;
@@ -123,16 +129,18 @@ fn answer(
         let mut largest = f32::NEG_INFINITY;
         each_kept(row, kept, visible, |_, s| largest = largest.max(s));
         sums.fill(0.0);
+        part.fill(0.0);
         let (mut total, mut count) = (0.0_f64, 0_usize);
         each_kept(row, kept, visible, |j, s| {
             let weight = (s - largest).exp();
             total += f64::from(weight);
             count += 1;
-            let value = head.v.row(first + j);
-            sums.iter_mut()
-                .zip(value)
-                .for_each(|(o, &v)| *o += weight * v);
+            add_scaled(part, weight, head.v.row(first + j));
+            if count % PART == 0 {
+                flush(part, sums);
+            }
         });
+        flush(part, sums);
         // A row that sees nothing has O = 0 and L = -inf.
         let share = if count == 0 {
             0.0
@@ -150,6 +158,26 @@ fn answer(
             } else {
                 (f64::from(largest) + total.ln()) as f32
             };
+        }
+    }
+}
+
+/// sums += part; part = 0.
+fn flush(part: &mut [f32], sums: &mut [f32]) {
+    sums.iter_mut().zip(part.iter()).for_each(|(s, p)| *s += p);
+    part.fill(0.0);
+}
+
+/// sums += weight·value.
+fn add_scaled(sums: &mut [f32], weight: f32, value: ArrayView1<'_, f32>) {
+    match value.as_slice() {
+        Some(value) => {
+            let pairs = sums.iter_mut().zip(value);
+            pairs.for_each(|(sum, v)| *sum += weight * v);
+        }
+        None => {
+            let pairs = sums.iter_mut().zip(value);
+            pairs.for_each(|(sum, v)| *sum += weight * v);
         }
     }
 }
