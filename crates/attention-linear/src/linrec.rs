@@ -23,14 +23,14 @@ const PAPER: &str = "paper";
 /// by √D. Norms below 1e-12 count as 1e-12, so that a token with elu(x) = 0 weighs nothing instead
 /// of 0/0, which the public code leaves open.
 ///
-/// Source: Liu et al., LinRec, SIGIR 2023, section 3 and the layers of its public code.
+/// Source: Liu et al., LinRec, SIGIR 2023 (arXiv 2411.01537), and the layers of its public code.
 /// Cost: O(N·D·Dv) time, state D·Dv.
 pub static VARIANT: Variant = Variant {
     name: NAME,
     family: Family::Linear,
     summary: "LinRec: linear attention with L2-normalised elu features and signed weights",
     time: "O(N·D²)",
-    source: "Liu et al., LinRec, SIGIR 2023, section 3",
+    source: "Liu et al., LinRec, SIGIR 2023, arXiv 2411.01537",
     parameters: &[Parameter {
         name: "normalisation",
         kind: Kind::Word(&[PER_TOKEN, PAPER]),

@@ -25,14 +25,14 @@ const NAME: &str = "top-k";
 /// well: between two keys whose scores differ by less than rounding neither is the better answer,
 /// and a form that chose for itself would differ by a whole value.
 ///
-/// Source: Qi et al., SIM, CIKM 2020, section 3.2 (soft search); Chang et al., TWIN, KDD 2023.
+/// Source: Qi et al., SIM, CIKM 2020 (soft search); Chang et al., TWIN, KDD 2023.
 /// Cost: O(Nq·Nk·D + Nq·k·Dv) time, O(Nk) scratch a worker.
 pub static VARIANT: Variant = Variant {
     name: NAME,
     family: Family::Retrieval,
     summary: "softmax attention of each query over the k keys of the largest scores",
     time: "O(N²·D + N·k·D)",
-    source: "Qi et al., SIM, CIKM 2020, section 3.2 (soft search)",
+    source: "Qi et al., SIM, CIKM 2020 (soft search)",
     parameters: &[Parameter {
         name: "k",
         kind: Kind::Integer {
