@@ -118,6 +118,13 @@ pub(crate) fn is_measured(record: &Record) -> bool {
     record.status == Status::Ok && median_ms(record).is_some()
 }
 
+/// Whether nothing of the problem is left out: softmax attention over all that the mask allows.
+///
+/// `variant.exact` alone also holds for an exact kernel over a pattern, such as a window.
+pub(crate) fn is_exact(record: &Record) -> bool {
+    record.variant.exact && record.mask_sparsity.abs() < 1e-12
+}
+
 /// The median latency in milliseconds, where it is a positive number.
 pub(crate) fn median_ms(record: &Record) -> Option<f64> {
     let median = record.latency.as_ref()?.median_ms;

@@ -151,3 +151,29 @@ fn the_later_of_two_answers_counts_and_order_does_not() {
     rows.reverse();
     assert_eq!(forward, headline(&rows));
 }
+
+#[test]
+fn an_exact_kernel_over_a_window_is_an_approximation_of_the_problem() {
+    let mut window = cell("sliding-window w=64", "blocked", 4096, 0.5, 0.4);
+    window.variant.exact = true;
+    window.mask_sparsity = 0.97;
+    let rows = [cell("blocked", "blocked", 4096, 10.0, 2e-7), window];
+    let found = findings(&rows);
+    assert_eq!(found.settings[0].exact.as_ref().unwrap().label, "blocked");
+    assert!(found.settings[0].at(WITHIN_10).is_none());
+}
+
+#[test]
+fn cells_of_different_groups_are_compared_by_their_intervals() {
+    let exact = cell("blocked", "blocked", 4096, 10.0, 2e-7);
+    let mut other = cell("top-k k=64", "retrieval", 4096, 9.0, 0.03);
+    other.group = "another".into();
+    if let Some(latency) = &mut other.latency {
+        latency.interval_ms = (7.0, 12.0);
+    }
+    let rows = [exact, other];
+    assert!(
+        findings(&rows).settings[0].at(WITHIN_10).is_none(),
+        "9 ms (7 to 12) against 10 ms is no win"
+    );
+}

@@ -9,7 +9,7 @@ use super::scene::{Anchor, Font, Point, Scene, Stroke};
 use super::style::{Styles, mark, whisker};
 use super::{Drawing, note};
 use crate::frontier::frontier;
-use crate::settings::{Setting, Settings};
+use crate::settings::{Setting, Settings, is_exact};
 use crate::speedup::{Outcome, speedup};
 use experiment::record::Record;
 
@@ -74,11 +74,11 @@ fn won(settings: &[&Setting], error: f64) -> usize {
             let time = |r: &&&Record| r.latency.as_ref().map_or(f64::MAX, |l| l.median_ms);
             let exact = rows
                 .iter()
-                .filter(|r| r.variant.exact)
+                .filter(|r| is_exact(r))
                 .min_by(|a, b| time(a).total_cmp(&time(b)));
             exact.is_some_and(|exact| {
                 rows.iter().any(|r| {
-                    !r.variant.exact
+                    !is_exact(r)
                         && errors(r).is_some_and(|(_, (_, high))| high <= error)
                         && speedup(exact, r).is_some_and(|s| s.outcome() == Outcome::Faster)
                 })
@@ -226,10 +226,8 @@ fn draw_frontier(
     let mut steps = vec![(panel.at(values[first].0, values[first].1).0, panel.top)];
     for &i in best {
         let (x, y) = panel.at(values[i].0, values[i].1);
-        if let Some(&(_, before)) = steps.last() {
-            if steps.len() > 1 {
-                steps.push((x, before));
-            }
+        if let [_, .., (_, before)] = steps[..] {
+            steps.push((x, before));
         }
         steps.push((x, y));
     }

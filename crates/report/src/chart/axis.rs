@@ -246,7 +246,7 @@ pub(crate) fn length_ticks(lengths: &[usize], most: usize) -> Vec<Tick> {
 
 /// A length as a tick: multiples of 1024 as `4k`.
 pub(crate) fn length(n: usize) -> String {
-    if n >= 1024 && n % 1024 == 0 {
+    if n >= 1024 && n.is_multiple_of(1024) {
         format!("{}k", n / 1024)
     } else {
         n.to_string()

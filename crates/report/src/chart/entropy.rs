@@ -7,7 +7,7 @@ use super::scene::Scene;
 use super::style::Styles;
 use super::{Drawing, note};
 use crate::order::natural;
-use crate::settings::{Setting, Settings};
+use crate::settings::{Setting, Settings, is_exact};
 use experiment::record::Record;
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ fn lines(list: &[&Setting], styles: &Styles) -> Vec<Line> {
         .iter()
         .filter_map(|s| Some((s, s.condition.entropy()?)))
         .flat_map(|(s, entropy)| s.measured().map(move |r| (r, entropy)))
-        .filter(|(r, _)| !r.variant.exact && skill(r).is_some())
+        .filter(|(r, _)| !is_exact(r) && skill(r).is_some())
         .collect();
     rows.sort_by(|(a, x), (b, y)| {
         (styles.position(a).cmp(&styles.position(b)))

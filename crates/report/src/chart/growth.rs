@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Tick, byte_ticks, length_ticks, time_ticks};
 use super::layout::{Layout, heading};
-use super::lines::{Line, LinePanel, Sample, draw_panels};
+use super::lines::{Estimate, Line, LinePanel, Sample, draw_panels};
 use super::scene::Scene;
 use super::style::Styles;
 use super::{Drawing, note};
@@ -20,8 +20,7 @@ pub(crate) struct Quantity {
     subject: &'static str,
     axis: &'static str,
     ticks: fn(f64, f64) -> Vec<Tick>,
-    /// Value and interval.
-    value: fn(&Record) -> Option<(f64, Option<(f64, f64)>)>,
+    value: fn(&Record) -> Option<Estimate>,
     /// Said of the whole chart, given its records.
     remark: fn(&[&Record]) -> &'static str,
 }

@@ -8,6 +8,9 @@ use super::render::text_width;
 use super::scene::{Font, Point, Scene, Stroke};
 use super::style::{Style, mark, whisker};
 
+/// A value, and its interval where there is one.
+pub(crate) type Estimate = (f64, Option<(f64, f64)>);
+
 /// One point of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sample {

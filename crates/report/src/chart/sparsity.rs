@@ -3,13 +3,13 @@
 use super::axis::{Axis, share_ticks, sparsity_ticks};
 use super::entropy::{skill, skill_axis};
 use super::layout::{Layout, heading};
-use super::lines::{Line, LinePanel, Sample, draw_panels};
+use super::lines::{Estimate, Line, LinePanel, Sample, draw_panels};
 use super::scene::Scene;
 use super::style::Styles;
 use super::{Drawing, note};
 use crate::numbers::{percent, significant};
 use crate::order::natural;
-use crate::settings::{Setting, Settings};
+use crate::settings::{Setting, Settings, is_exact};
 use experiment::record::Record;
 
 /// Settings drawn; each takes two panels.
@@ -31,18 +31,15 @@ fn time(record: &Record) -> Option<f64> {
 
 /// The dense exact variant to compare with: `blocked` if it ran, else the fastest.
 fn dense<'a>(setting: &Setting<'a>) -> Option<&'a Record> {
-    setting
-        .measured()
-        .filter(|r| r.variant.exact && r.mask_sparsity == 0.0)
-        .min_by(|a, b| {
-            let other = |r: &Record| r.variant.name != "blocked";
-            let order = other(a).cmp(&other(b));
-            order.then_with(|| {
-                time(a)
-                    .unwrap_or(f64::MAX)
-                    .total_cmp(&time(b).unwrap_or(f64::MAX))
-            })
+    setting.measured().filter(|r| is_exact(r)).min_by(|a, b| {
+        let other = |r: &Record| r.variant.name != "blocked";
+        let order = other(a).cmp(&other(b));
+        order.then_with(|| {
+            time(a)
+                .unwrap_or(f64::MAX)
+                .total_cmp(&time(b).unwrap_or(f64::MAX))
         })
+    })
 }
 
 fn sweeps<'a>(setting: &Setting<'a>) -> Vec<Sweep<'a>> {
@@ -72,7 +69,7 @@ fn sweeps<'a>(setting: &Setting<'a>) -> Vec<Sweep<'a>> {
 fn lines(
     sweeps: &[Sweep],
     styles: &Styles,
-    value: impl Fn(&Record, &Record) -> Option<(f64, Option<(f64, f64)>)>,
+    value: impl Fn(&Record, &Record) -> Option<Estimate>,
 ) -> Vec<Line> {
     sweeps
         .iter()
@@ -98,7 +95,7 @@ fn lines(
 }
 
 /// Time relative to the dense variant's, with the interval of the ratio.
-fn relative(record: &Record, dense: &Record) -> Option<(f64, Option<(f64, f64)>)> {
+fn relative(record: &Record, dense: &Record) -> Option<Estimate> {
     if record.cell == dense.cell {
         return Some((1.0, None));
     }

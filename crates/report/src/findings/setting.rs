@@ -1,7 +1,7 @@
 //! What to use in one setting: the fastest exact variant, and the cheapest within each level of accuracy.
 
 use crate::numbers::{self, list};
-use crate::settings::{Setting, median_ms};
+use crate::settings::{Setting, is_exact, median_ms};
 use crate::speedup::{Outcome, Speedup, speedup};
 use experiment::record::Record;
 use serde::Serialize;
@@ -69,6 +69,8 @@ pub struct SettingFinding {
     pub title: String,
     /// Length of the history.
     pub length: usize,
+    /// The entropy asked for, where one was.
+    pub target_entropy: Option<f64>,
     /// Measured entropy of the problem.
     pub entropy: Option<f64>,
     /// The fastest exact variant and those that tie with it.
@@ -111,7 +113,7 @@ fn choose(rows: &[&Record], exact: Option<&Record>) -> Option<Choice> {
         })
         .collect();
     // Exact variants differ by rounding alone: among them speed decides.
-    if !quickest.variant.exact {
+    if !is_exact(quickest) {
         tied.sort_by(|a, b| error(a).total_cmp(&error(b)));
     } else {
         tied.sort_by(|a, b| time(a).total_cmp(&time(b)));
@@ -137,7 +139,7 @@ impl SettingFinding {
     pub(crate) fn of(setting: &Setting, title: String) -> Self {
         let measured: Vec<&Record> = setting.measured().collect();
         let (exact, rest): (Vec<&Record>, Vec<&Record>) =
-            measured.iter().partition(|r| r.variant.exact);
+            measured.iter().partition(|r| is_exact(r));
         let reference = fastest(&exact);
         let levels = Level::ALL
             .into_iter()
@@ -158,6 +160,7 @@ impl SettingFinding {
         let mut finding = SettingFinding {
             title,
             length: setting.nk,
+            target_entropy: setting.condition.entropy(),
             entropy: setting
                 .records
                 .iter()

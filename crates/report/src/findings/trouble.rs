@@ -19,6 +19,8 @@ pub struct Trouble {
     pub cells: usize,
     /// At which settings: `N = 16384`.
     pub settings: Vec<String>,
+    /// The settings in words, long lists cut short.
+    pub place: String,
 }
 
 /// How a cell ended, in words.
@@ -52,6 +54,7 @@ fn unmeasured<'s, 'a>(
 
 /// The cells without a time, grouped by status, variant and reason.
 pub(crate) fn troubles(settings: &Settings) -> Vec<Trouble> {
+    let all = settings.all.len();
     let mut groups: BTreeMap<(&str, &str, String), Vec<String>> = BTreeMap::new();
     for (setting, record) in unmeasured(settings) {
         groups
@@ -66,9 +69,23 @@ pub(crate) fn troubles(settings: &Settings) -> Vec<Trouble> {
             status,
             reason,
             cells: settings.len(),
+            place: place(&settings, all),
             settings,
         })
         .collect()
+}
+
+/// `all 14 settings`, or the first few by name.
+fn place(settings: &[String], all: usize) -> String {
+    const NAMED: usize = 4;
+    if settings.len() == all && all > 1 {
+        return format!("all {all} settings");
+    }
+    let named = settings[..settings.len().min(NAMED)].join("; ");
+    match settings.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
+    }
 }
 
 /// `3 of 52 cells have no time: 2 unsupported, 1 timed out.`; empty where all have.

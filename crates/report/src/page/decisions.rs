@@ -14,7 +14,7 @@ pub(super) struct Decision {
 #[derive(Serialize)]
 struct Shown {
     label: Option<String>,
-    detail: String,
+    details: Vec<String>,
     ties: Option<String>,
 }
 
@@ -26,7 +26,10 @@ pub(super) fn decisions(findings: &Findings) -> Vec<Decision> {
             let exact = match &setting.exact {
                 Some(choice) => shown(
                     choice,
-                    numbers::duration_with_interval(choice.latency_ms, choice.interval_ms),
+                    [numbers::duration_with_interval(
+                        choice.latency_ms,
+                        choice.interval_ms,
+                    )],
                 ),
                 None => none("none measured"),
             };
@@ -38,10 +41,8 @@ pub(super) fn decisions(findings: &Findings) -> Vec<Decision> {
                         }
                         None => numbers::duration(choice.latency_ms),
                     };
-                    shown(
-                        choice,
-                        format!("{} error, {gain}", numbers::error(choice.error)),
-                    )
+                    let error = format!("{} error", numbers::error(choice.error));
+                    shown(choice, [error, gain])
                 }
                 None if setting.approximations == 0 => none("no approximation measured"),
                 None if setting.exact.is_some() => none("stay exact"),
@@ -55,10 +56,10 @@ pub(super) fn decisions(findings: &Findings) -> Vec<Decision> {
         .collect()
 }
 
-fn shown(choice: &Choice, detail: String) -> Shown {
+fn shown<const N: usize>(choice: &Choice, details: [String; N]) -> Shown {
     Shown {
         label: Some(choice.label.clone()),
-        detail,
+        details: details.into(),
         ties: (!choice.ties.is_empty())
             .then(|| format!("as fast: {}", numbers::list(&choice.ties))),
     }
@@ -67,7 +68,7 @@ fn shown(choice: &Choice, detail: String) -> Shown {
 fn none(detail: &str) -> Shown {
     Shown {
         label: None,
-        detail: detail.into(),
+        details: vec![detail.into()],
         ties: None,
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn page(
         .collect::<Result<Vec<Figure>, ReportError>>()?;
     let table = table::table(&settings);
     let mut environment = Environment::new();
+    environment.add_filter("unbroken", unbroken);
     // The ending of the name turns escaping on.
     environment.add_template("report.html", TEMPLATE)?;
     let content = Content {
@@ -87,6 +88,15 @@ pub(crate) fn page(
     };
     let template = environment.get_template("report.html")?;
     Ok(template.render(Serde(content))?)
+}
+
+/// Keeps numbers with their signs and units on one line.
+fn unbroken(text: String) -> String {
+    let mut text = text;
+    for tied in [" = ", " ≈ ", " ≥ ", " ≤ ", " %", " ms", " µs"] {
+        text = text.replace(tied, &tied.replace(' ', "\u{a0}"));
+    }
+    text
 }
 
 fn paragraphs(prose: &str) -> Vec<String> {
