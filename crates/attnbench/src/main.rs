@@ -1,2 +1,25 @@
-//! Command line of attnbench.
-fn main() {}
+//! Command line of attnbench: reads arguments, calls the library crates, prints what they answer.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod failure;
+mod mask;
+mod output;
+mod table;
+mod tensors;
+mod variant;
+
+use std::process::ExitCode;
+
+/// Counts live bytes, so that records hold the peak memory of a call.
+#[global_allocator]
+static ALLOCATOR: measure::CountingAllocator = measure::CountingAllocator;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line: one subcommand a file in [`crate::commands`].
+
+use crate::commands::{apply, doctor, list, verify};
+use crate::failure::Failure;
+use crate::output;
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Which attention should a recommender use for user histories of this length and this sparsity, what
+/// accuracy does it cost, and what latency does it buy?
+///
+/// Answers are written to stdout, everything else to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "attnbench", version, disable_help_subcommand = true, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER: &str = "\
+Try first:
+  attnbench doctor           is this machine fit for measuring?
+  attnbench list variants    what can be compared, and what each can do
+  attnbench verify           does every variant keep its promises here?
+
+Exit codes: 0 all went well, 1 the work failed, 2 the request was wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Apply(Box<apply::Apply>),
+    Verify(verify::Verify),
+    List(list::List),
+    Doctor(doctor::Doctor),
+}
+
+/// Does what the arguments ask.
+pub(crate) fn run() -> Result<(), Failure> {
+    match Cli::parse().command {
+        None => output::line(Cli::command().render_help().to_string().trim_end()),
+        Some(Command::Apply(apply)) => apply.run(),
+        Some(Command::Verify(verify)) => verify.run(),
+        Some(Command::List(list)) => list.run(),
+        Some(Command::Doctor(doctor)) => doctor.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

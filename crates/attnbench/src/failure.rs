@@ -1,0 +1,107 @@
+//! How the program fails: what was wrong, what to do, and which exit code says so.
+
+use crate::output;
+use attention::Feature;
+use attention_variants::{Configured, RegistryError, VARIANTS};
+use std::process::ExitCode;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The request was wrong: exit code 2.
+    Request {
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// The work failed: exit code 1.
+    Work {
+        /// What failed.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// Whoever read the output has gone, and is owed no explanation.
+    ReaderGone,
+}
+
+impl Failure {
+    /// The request was wrong.
+    pub(crate) fn request<'h>(what: impl Into<String>, help: impl Into<Option<&'h str>>) -> Self {
+        let help = help.into().map(str::to_owned);
+        Self::Request {
+            what: what.into(),
+            help,
+        }
+    }
+
+    /// The work failed.
+    pub(crate) fn work<'h>(what: impl Into<String>, help: impl Into<Option<&'h str>>) -> Self {
+        let help = help.into().map(str::to_owned);
+        Self::Work {
+            what: what.into(),
+            help,
+        }
+    }
+
+    /// Tells the user, and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let (what, help, code) = match self {
+            Self::Request { what, help } => (what, help, 2),
+            Self::Work { what, help } => (what, help, 1),
+            Self::ReaderGone => return ExitCode::SUCCESS,
+        };
+        output::note(format_args!("error: {what}"));
+        if let Some(help) = help {
+            output::note(format_args!("help: {help}"));
+        }
+        ExitCode::from(code)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::request(
+            error.to_string(),
+            "`attnbench list variants` describes every variant and its parameters",
+        )
+    }
+}
+
+impl From<attention::Error> for Failure {
+    fn from(error: attention::Error) -> Self {
+        use attention::Error;
+        let what = error.to_string();
+        match error {
+            Error::Unsupported { what: feature, .. } => Self::Request {
+                what,
+                help: Some(who_supports(&feature)),
+            },
+            Error::Threads { .. } => Self::work(what, "take fewer, with --threads"),
+            Error::Shape { .. } => Self::request(
+                what,
+                "tensors are Q [B, H, Nq, D], K [B, Hkv, Nk, D], V [B, Hkv, Nk, Dv]; H is a \
+                 multiple of Hkv",
+            ),
+            _ => Self::request(what, None),
+        }
+    }
+}
+
+/// The variants that have what another one lacks.
+fn who_supports(feature: &str) -> String {
+    let able = |feature: Feature| {
+        let has = |name| {
+            let built = Configured::new(name, []).and_then(|v| v.build());
+            built.is_ok_and(|v| v.capabilities().has(feature))
+        };
+        let names = VARIANTS.iter().map(|v| v.name).filter(|name| has(name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let known = Feature::ALL.into_iter().find(|f| f.name() == feature);
+    match known.map(able).filter(|names| !names.is_empty()) {
+        Some(names) => format!("these variants support it: {names}"),
+        None => "`attnbench list variants` says what each variant supports".into(),
+    }
+}

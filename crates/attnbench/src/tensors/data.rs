@@ -1,0 +1,115 @@
+//! What a file holds, and what it can serve as without guessing.
+
+use super::Source;
+use crate::failure::Failure;
+use crate::output;
+use ndarray::{Array2, Array4, ArrayD, Ix2, Ix4};
+
+/// A tensor of one of the element types that files are read in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Data {
+    /// float32.
+    F32(ArrayD<f32>),
+    /// float64.
+    F64(ArrayD<f64>),
+    /// Whole numbers; those of 32 bits are widened.
+    I64(ArrayD<i64>),
+    /// Booleans.
+    Bool(ArrayD<bool>),
+}
+
+impl Data {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::F32(x) => x.shape(),
+            Self::F64(x) => x.shape(),
+            Self::I64(x) => x.shape(),
+            Self::Bool(x) => x.shape(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::F32(_) => "float32",
+            Self::F64(_) => "float64",
+            Self::I64(_) => "whole numbers",
+            Self::Bool(_) => "booleans",
+        }
+    }
+
+    fn mismatch(&self, source: &Source, expected: &str, help: &str) -> Failure {
+        let (kind, shape) = (self.kind(), self.shape());
+        Failure::request(
+            format!("{source} holds {kind} of shape {shape:?}, expected {expected}"),
+            help,
+        )
+    }
+
+    /// A tensor `[B, H, N, D]` in f32 and in C order. float64 is rounded, which is said; a finite
+    /// number beyond the range of f32 is refused.
+    pub(crate) fn tensor(self, source: &Source) -> Result<Array4<f32>, Failure> {
+        const EXPECTED: &str = "float32 of shape [B, H, N, D]";
+        const HELP: &str =
+            "reshape to four axes, and save with numpy.save(file, x.astype('float32'))";
+        if self.shape().len() != 4 {
+            return Err(self.mismatch(source, EXPECTED, HELP));
+        }
+        let array = match self {
+            Self::F32(x) => x,
+            Self::F64(x) => {
+                if let Some(big) = x
+                    .iter()
+                    .find(|x| x.is_finite() && !(**x as f32).is_finite())
+                {
+                    return Err(Failure::request(
+                        format!("{source} holds {big}, which float32 cannot"),
+                        HELP,
+                    ));
+                }
+                output::note(format_args!(
+                    "note: {source} is float64; rounded to float32"
+                ));
+                x.mapv(|x| x as f32)
+            }
+            other => return Err(other.mismatch(source, EXPECTED, HELP)),
+        };
+        let standard = if array.is_standard_layout() {
+            array
+        } else {
+            array.as_standard_layout().into_owned()
+        };
+        standard
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| Failure::request(format!("{source}: {error}"), HELP))
+    }
+
+    /// History lengths `[B]`.
+    pub(crate) fn lengths(self, source: &Source) -> Result<Vec<usize>, Failure> {
+        const HELP: &str = "save with numpy.save(file, numpy.array(lengths, dtype='int64'))";
+        let Self::I64(numbers) = &self else {
+            return Err(self.mismatch(source, "int64 lengths of shape [B]", HELP));
+        };
+        if numbers.ndim() != 1 {
+            return Err(self.mismatch(source, "int64 lengths of shape [B]", HELP));
+        }
+        let length = |&n: &i64| {
+            usize::try_from(n).map_err(|_| {
+                Failure::request(format!("{source} holds {n}; a length is 0 or more"), None)
+            })
+        };
+        numbers.iter().map(length).collect()
+    }
+
+    /// A boolean matrix `[Nq, Nk]`, true = visible.
+    pub(crate) fn visible(self, source: &Source) -> Result<Array2<bool>, Failure> {
+        const EXPECTED: &str = "booleans of shape [Nq, Nk], true = visible";
+        const HELP: &str = "save with numpy.save(file, visible.astype(bool)); the same matrix \
+                            serves every history and head";
+        match self {
+            Self::Bool(visible) if visible.ndim() == 2 => visible
+                .into_dimensionality::<Ix2>()
+                .map_err(|error| Failure::request(format!("{source}: {error}"), HELP)),
+            other => Err(other.mismatch(source, EXPECTED, HELP)),
+        }
+    }
+}
