@@ -22,6 +22,11 @@ fn with(line: &str, replacement: &str) -> String {
     report(&support::TINY.replace(line, replacement), &[])
 }
 
+/// Without the list of what is known, which grows with the registry.
+fn unlisted(report: String) -> String {
+    report.split("Known").next().unwrap_or_default().to_owned()
+}
+
 macro_rules! wrong {
     ($($test:ident: $shown:expr;)*) => { $(
         #[test]
@@ -39,7 +44,7 @@ wrong! {
     wrong_type: with("heads = 2", "heads = \"two\"");
     wrong_type_in_a_list: with("length = [24, 40]", "length = [24, 4.5]");
     missing_key: with("length = [24, 40]", "");
-    unknown_variant: with("[variants.blocked]", "[variants.bloked]");
+    unknown_variant: unlisted(with("[variants.blocked]", "[variants.bloked]"));
     unknown_parameter: with("window = [4, \"N/4\"]", "width = 4");
     parameter_out_of_range: with("window = [4, \"N/4\"]", "window = [4, 0]");
     share_out_of_range: with("window = [4, \"N/4\"]", "window = \"N/32\"");

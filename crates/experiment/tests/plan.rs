@@ -30,11 +30,11 @@ fn memory_is_refused_with_the_numbers() {
         ..context(&[1])
     };
     let plan = Plan::new(&config, &context, None).unwrap();
-    // One S of 16384 x 16384 f32 is 1.07 GB; Q, K, V and O of 32 heads and D = 8 are 67 MB.
+    // 32 matrices S of 16384 x 16384 f32 are 34.4 GB; Q, K, V and O are 67 MB, the oracle's rows 8 MB.
     let (status, reason) = skipped(&plan, "naive-gemm").unwrap();
     assert_eq!(status, Status::OutOfMemory);
     assert!(
-        reason.starts_with("needs 1.07 GB of scratch beside 75")
+        reason.starts_with("needs 34.4 GB of scratch beside 75.5 MB of tensors and oracle, ")
             && reason.ends_with("500 MB available"),
         "{reason}"
     );

@@ -3,7 +3,7 @@
 mod support;
 
 use experiment::record::Status;
-use experiment::{Event, METRICS, Plan, RunDir, RunOptions, run};
+use experiment::{Event, METRICS, RunDir, RunOptions, run};
 use support::{config, context, plan, run_in, untimed_lines};
 
 #[test]
@@ -209,11 +209,29 @@ fn an_entropy_out_of_reach_is_a_failed_row_that_names_the_nearest() {
 
 #[test]
 fn what_a_variant_cannot_do_is_a_row_with_its_reason() {
-    let plan = Plan::new(&config(&["problem.length=3"]), &context(&[]), None).unwrap();
+    let sets = [
+        "variants.linear-elu={}",
+        "problem.mask=causal+window:8",
+        "problem.length=24",
+    ];
     let folder = tempfile::tempdir().unwrap();
-    let records = run_in(folder.path(), &plan).records;
-    assert!(
-        records.iter().all(|r| r.status == Status::Ok),
-        "a window of N/4 = 0 is refused by the config"
-    );
+    let records = run_in(folder.path(), &plan(&config(&sets), None)).records;
+    let (able, unable): (Vec<_>, Vec<_>) = records.iter().partition(|r| r.status == Status::Ok);
+    assert_eq!(able.len(), 8);
+    for record in unable {
+        assert_eq!(
+            (record.status, record.variant.name.as_str()),
+            (Status::Unsupported, "linear-elu")
+        );
+        assert!(
+            record
+                .reason
+                .as_ref()
+                .unwrap()
+                .contains("does not support window mask"),
+            "{:?}",
+            record.reason
+        );
+        assert!(record.latency.is_none() && record.accuracy.is_none());
+    }
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 pub struct ConfigError {
     message: String,
     help: Option<String>,
-    place: Option<Place>,
+    place: Option<Box<Place>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl ConfigError {
         Self {
             message: fault.message,
             help: fault.help,
-            place: Some(Place { source, label }),
+            place: Some(Box::new(Place { source, label })),
         }
     }
 }

@@ -31,8 +31,8 @@ const fn key(
     }
 }
 
-/// All keys, in the order in which a config is best written. `[s]` after what is accepted: a list
-/// makes it an axis. The parameters of `[variants.*]` are those of the registry.
+/// All keys, in the order in which a config is best written; a list makes an axis. The parameters of
+/// `[variants.*]` are those of the registry.
 pub static KEYS: &[Key] = &[
     key(
         "",
@@ -101,14 +101,14 @@ pub static KEYS: &[Key] = &[
     key(
         "inputs",
         "workload",
-        "workload names[s]",
+        "a workload, or a list",
         "clusters",
         "how Q, K and V are generated",
     ),
     key(
         "inputs",
         "entropy",
-        "shares in (0, 1][s]",
+        "a share in (0, 1], or a list",
         "the workload's natural scale",
         "η to which Q is scaled",
     ),
@@ -129,59 +129,77 @@ pub static KEYS: &[Key] = &[
     key(
         "problem",
         "length",
-        "whole numbers[s]",
+        "a whole number, or a list",
         "required",
         "N, the keys of the longest history",
     ),
     key(
         "problem",
         "queries",
-        "whole numbers[s]",
+        "a whole number, or a list",
         "N",
         "Nq, the queries; fewer than N stand at its end",
     ),
-    key("problem", "head_dimension", "whole numbers[s]", "64", "D"),
-    key("problem", "value_dimension", "whole numbers[s]", "D", "Dv"),
-    key("problem", "batch", "whole numbers[s]", "1", "B, histories"),
+    key(
+        "problem",
+        "head_dimension",
+        "a whole number, or a list",
+        "64",
+        "D",
+    ),
+    key(
+        "problem",
+        "value_dimension",
+        "a whole number, or a list",
+        "D",
+        "Dv",
+    ),
+    key(
+        "problem",
+        "batch",
+        "a whole number, or a list",
+        "1",
+        "B, histories",
+    ),
     key(
         "problem",
         "heads",
-        "whole numbers[s]",
+        "a whole number, or a list",
         "4",
         "H, query heads",
     ),
     key(
         "problem",
         "key_heads",
-        "whole numbers[s]",
+        "a whole number, or a list",
         "H",
         "Hkv, a divisor of H",
     ),
     key(
         "problem",
         "mask",
-        "full, causal, causal-bottom-right, window:W, joined by +[s]",
+        "full, causal, causal-bottom-right, window:W, joined by +, or a list",
         "causal",
         "the problem mask",
     ),
     key(
         "problem",
         "padding",
-        "none, lognormal:SIGMA or log[s]",
+        "none, lognormal:SIGMA or log, or a list",
         "none",
         "how history lengths vary within the batch, up to N",
     ),
     key(
         "problem",
         "layout",
-        "padded or jagged[s]",
+        "padded or jagged, or a list",
         "padded",
         "how histories lie in the tensors",
     ),
     key(
         "problem",
         "threads",
-        "whole numbers or `all`[s]",
+        "a whole number or `all`, or a list",
         "all",
         "worker threads",
     ),

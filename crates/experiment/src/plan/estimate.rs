@@ -65,18 +65,18 @@ impl Estimate {
 /// Refuses what does not fit into memory, and what is too slow even at the peak.
 pub(super) fn verdict(estimate: &Estimate, config: &Config, context: &Context) -> Verdict {
     let beside = estimate.tensor_bytes.saturating_add(estimate.oracle_bytes);
-    if let Some(available) = context.available_bytes {
-        if estimate.scratch_bytes.saturating_add(beside) > available {
-            return Verdict::skip(
-                Status::OutOfMemory,
-                format!(
-                    "needs {} of scratch beside {} of tensors and oracle, {} available",
-                    units::bytes(estimate.scratch_bytes),
-                    units::bytes(beside),
-                    units::bytes(available)
-                ),
-            );
-        }
+    if let Some(available) = context.available_bytes
+        && estimate.scratch_bytes.saturating_add(beside) > available
+    {
+        return Verdict::skip(
+            Status::OutOfMemory,
+            format!(
+                "needs {} of scratch beside {} of tensors and oracle, {} available",
+                units::bytes(estimate.scratch_bytes),
+                units::bytes(beside),
+                units::bytes(available)
+            ),
+        );
     }
     if estimate.least_seconds > config.time.seconds_per_call {
         return Verdict::skip(

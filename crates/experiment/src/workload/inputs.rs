@@ -63,7 +63,14 @@ pub struct Batch {
     k: Array4<f32>,
     v: Array4<f32>,
     mask: Mask,
-    offsets: Option<(Arc<[usize]>, Arc<[usize]>)>,
+    offsets: Option<Offsets>,
+}
+
+/// Where each history starts along the token axis, `[B + 1]`.
+#[derive(Debug, Clone)]
+struct Offsets {
+    q: Arc<[usize]>,
+    k: Arc<[usize]>,
 }
 
 impl Inputs {
@@ -135,7 +142,7 @@ impl Inputs {
     }
 
     fn geometry_of_rows(&self) -> Result<Geometry, InputError> {
-        let (q, k) = self.offsets();
+        let Offsets { q, k } = self.offsets();
         let (h, _, d) = self.histories.first().map_or((1, 0, 1), |x| x.q.dim());
         let shape = attention::Shape {
             b: self.histories.len(),
@@ -149,7 +156,7 @@ impl Inputs {
         Ok(Geometry::jagged(shape, q, k, Mask::full())?)
     }
 
-    fn offsets(&self) -> (Arc<[usize]>, Arc<[usize]>) {
+    fn offsets(&self) -> Offsets {
         let sums = |length: fn(&History) -> usize| {
             let running = self.histories.iter().scan(0, |sum, history| {
                 *sum += length(history);
@@ -157,19 +164,21 @@ impl Inputs {
             });
             std::iter::once(0).chain(running).collect::<Vec<_>>().into()
         };
-        (sums(|x| x.q.len_of(Axis(1))), sums(|x| x.k.len_of(Axis(1))))
+        Offsets {
+            q: sums(|x| x.q.len_of(Axis(1))),
+            k: sums(|x| x.k.len_of(Axis(1))),
+        }
     }
 
     /// End to end.
     #[must_use]
     pub fn jagged(&self) -> Batch {
-        let (q, k) = self.offsets();
         Batch {
             q: end_to_end(self.histories.iter().map(|x| &x.q)),
             k: end_to_end(self.histories.iter().map(|x| &x.k)),
             v: end_to_end(self.histories.iter().map(|x| &x.v)),
             mask: self.mask.clone(),
-            offsets: Some((q, k)),
+            offsets: Some(self.offsets()),
         }
     }
 
@@ -213,7 +222,7 @@ impl Batch {
         let (q, k, v) = (self.q.view(), self.k.view(), self.v.view());
         let problem = match &self.offsets {
             None => Problem::new(q, k, v)?,
-            Some((nq, nk)) => Problem::jagged(q, k, v, nq.clone(), nk.clone())?,
+            Some(at) => Problem::jagged(q, k, v, at.q.clone(), at.k.clone())?,
         };
         Ok(problem.with_mask(self.mask.clone())?)
     }

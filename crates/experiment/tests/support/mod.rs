@@ -6,7 +6,7 @@ use experiment::{Config, Context, Filter, Plan, RunOptions, RunSummary, run};
 use std::path::Path;
 
 /// Two groups of each workload, exact and approximate variants, one of which is swept.
-pub const TINY: &str = r#"
+pub(crate) const TINY: &str = r#"
 name = "tiny"
 seed = 3
 baseline = "naive-gemm"
@@ -30,13 +30,13 @@ max_rounds = 2
 seconds_per_group = 0.01
 "#;
 
-pub fn config(sets: &[&str]) -> Config {
+pub(crate) fn config(sets: &[&str]) -> Config {
     let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
     Config::parse("tiny.toml", TINY, &sets).unwrap()
 }
 
 /// A context whose peaks need not be measured.
-pub fn context(threads: &[usize]) -> Context {
+pub(crate) fn context(threads: &[usize]) -> Context {
     let mut context = Context::detect();
     for &threads in threads {
         context.rates.push(experiment::Rates {
@@ -57,12 +57,12 @@ pub fn context(threads: &[usize]) -> Context {
     context
 }
 
-pub fn plan(config: &Config, filter: Option<&str>) -> Plan {
+pub(crate) fn plan(config: &Config, filter: Option<&str>) -> Plan {
     let filter: Option<Filter> = filter.map(|f| f.parse().unwrap());
     Plan::new(config, &context(&[]), filter.as_ref()).unwrap()
 }
 
-pub fn run_in(dir: &Path, plan: &Plan) -> RunSummary {
+pub(crate) fn run_in(dir: &Path, plan: &Plan) -> RunSummary {
     let options = RunOptions {
         out: Some(dir.into()),
         fresh: false,
@@ -77,7 +77,7 @@ pub fn run_in(dir: &Path, plan: &Plan) -> RunSummary {
 }
 
 /// A record without what is timed.
-pub fn untimed(record: &Record) -> Record {
+pub(crate) fn untimed(record: &Record) -> Record {
     Record {
         latency: None,
         memory: None,
@@ -86,7 +86,7 @@ pub fn untimed(record: &Record) -> Record {
     }
 }
 
-pub fn untimed_lines(records: &[Record]) -> String {
+pub(crate) fn untimed_lines(records: &[Record]) -> String {
     records
         .iter()
         .map(|r| serde_json::to_string(&untimed(r)).unwrap() + "\n")
