@@ -1,7 +1,7 @@
 //! Config to plan to run to records: sweeps of attention variants, resumable and reproducible.
 //!
 //! A [`Config`] (TOML, errors that point into it) declares a question as axes and variants. A [`Plan`]
-//! lays out its cells, in groups that share inputs and threads, with what each will take. [`run`] makes
+//! lays out its cells, in groups that share inputs and threads, with what each will take. [`run()`] makes
 //! the inputs, asks the oracle, gates every kernel, times those that passed in interleaved rounds, and
 //! appends one [`Record`](record::Record) a cell. Killed and called again it continues.
 //!

@@ -4,6 +4,7 @@
 //! its place, so that any fault, of type, range or combination, points at the text that caused it.
 //! [`KEYS`] documents the format.
 
+mod axes;
 mod error;
 mod keys;
 mod mask;
@@ -12,6 +13,7 @@ mod read;
 mod section;
 mod sources;
 mod sweep;
+mod variants;
 
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};

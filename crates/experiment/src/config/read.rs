@@ -1,14 +1,11 @@
 //! From texts to a [`Config`]: types first, then what must hold between values.
 
 use super::error::{ConfigError, Fault};
-use super::section::{Item, Placed, Section};
+use super::section::{Item, Section, values};
 use super::sources::{self, Sources};
-use super::sweep::{Setting, Sweep};
-use super::{Accuracy, Axes, Config, Histories, Inputs, Layout, MaskSpec, Padding, Time};
+use super::{Accuracy, Config, Histories, Inputs, Time, axes, variants};
 use crate::workload::WORKLOADS;
 use recommender::LogFormat;
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub(super) fn read(
@@ -41,10 +38,10 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
     let inputs = inputs(&top.section("inputs")?)?;
     let histories = histories(&top.section("histories")?, folder)?;
     top.require("problem")?;
-    let (problem, places) = axes(&top.section("problem")?)?;
-    check_axes(&problem, &places, &inputs)?;
+    let (problem, places) = axes::axes(&top.section("problem")?)?;
+    axes::check(&problem, &places, &inputs)?;
     top.require("variants")?;
-    let variants = variants(&top.section("variants")?, &problem.length)?;
+    let variants = variants::variants(&top.section("variants")?, &problem.length)?;
     let accuracy = top.section("accuracy")?;
     let rows = accuracy
         .get("rows")
@@ -73,7 +70,7 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
     };
     config.baseline = top
         .get("baseline")
-        .map(|item| baseline(&item, &config))
+        .map(|item| variants::baseline(&item, &config))
         .transpose()?;
     Ok(config)
 }
@@ -126,272 +123,6 @@ fn find_log(item: &Item<'_>, folder: Option<&Path>) -> Result<PathBuf, Fault> {
             places.join(" and ")
         ))
     })
-}
-
-fn values<'t, T: PartialEq>(
-    item: Option<Item<'t>>,
-    read: impl Fn(&Item<'t>) -> Result<T, Fault>,
-) -> Result<Option<Vec<T>>, Fault> {
-    let placed = item.map(|item| item.axis(read)).transpose()?;
-    Ok(placed.map(|all| all.into_iter().map(|p| p.value).collect()))
-}
-
-/// Places of the values that combinations are checked on.
-struct Places {
-    key_heads: Vec<Range<usize>>,
-    mask: Vec<Range<usize>>,
-    padding: Vec<Range<usize>>,
-    layout: Vec<Range<usize>>,
-    head_dimension: Vec<Range<usize>>,
-    whole: Range<usize>,
-}
-
-fn split<T>(placed: Option<Vec<Placed<T>>>, default: Vec<T>) -> (Vec<T>, Vec<Range<usize>>) {
-    placed.map_or((default, Vec::new()), |all| {
-        all.into_iter().map(|p| (p.value, p.span)).unzip()
-    })
-}
-
-fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
-    let sizes = |key| values(section.get(key), Item::size);
-    let placed = |key| {
-        section
-            .get(key)
-            .map(|item| item.axis(Item::size))
-            .transpose()
-    };
-    let length = section.require("length")?;
-    let word = |item: &Item<'_>| match item.text()? {
-        "padded" => Ok(Layout::Padded),
-        "jagged" => Ok(Layout::Jagged),
-        other => Err(item
-            .wrong("padded or jagged")
-            .suggest(other, &["padded", "jagged"])),
-    };
-    let all = measure::machine::available_cpus();
-    let threads = |item: &Item<'_>| match item.text() {
-        Ok("all") => Ok(all),
-        Ok(_) => Err(item.wrong("a whole number from 1 to 1024, or \"all\"")),
-        Err(_) => Ok(item.integer(1..=1024)? as usize),
-    };
-    let mask =
-        |item: &Item<'_>| MaskSpec::parse(item.text()?).map_err(|expected| item.wrong(expected));
-    let padding =
-        |item: &Item<'_>| Padding::parse(item.text()?).map_err(|expected| item.wrong(expected));
-    let (key_heads, key_heads_at) = split(placed("key_heads")?, Vec::new());
-    let (head_dimension, head_dimension_at) = split(placed("head_dimension")?, vec![64]);
-    let masks = section
-        .get("mask")
-        .map(|item| item.axis(mask))
-        .transpose()?;
-    let causal = MaskSpec::parse("causal").map_err(|e| Fault::new(0..0, e, ""))?;
-    let (mask, mask_at) = split(masks, vec![causal]);
-    let paddings = section
-        .get("padding")
-        .map(|item| item.axis(padding))
-        .transpose()?;
-    let (padding, padding_at) = split(paddings, vec![Padding::None]);
-    let layouts = section
-        .get("layout")
-        .map(|item| item.axis(word))
-        .transpose()?;
-    let (layout, layout_at) = split(layouts, vec![Layout::Padded]);
-    let places = Places {
-        key_heads: key_heads_at,
-        mask: mask_at,
-        padding: padding_at,
-        layout: layout_at,
-        head_dimension: head_dimension_at,
-        whole: length.span.clone(),
-    };
-    let axes = Axes {
-        length: values(Some(length), Item::size)?.unwrap_or_default(),
-        queries: sizes("queries")?.unwrap_or_default(),
-        head_dimension,
-        value_dimension: sizes("value_dimension")?.unwrap_or_default(),
-        batch: sizes("batch")?.unwrap_or_else(|| vec![1]),
-        heads: sizes("heads")?.unwrap_or_else(|| vec![4]),
-        key_heads,
-        mask,
-        padding,
-        layout,
-        threads: values(section.get("threads"), threads)?.unwrap_or_else(|| vec![all]),
-    };
-    Ok((axes, places))
-}
-
-fn check_axes(axes: &Axes, places: &Places, inputs: &Inputs) -> Result<(), Fault> {
-    let at = |spans: &[Range<usize>], i: usize| {
-        spans
-            .get(i)
-            .cloned()
-            .unwrap_or_else(|| places.whole.clone())
-    };
-    for (i, hkv) in axes.key_heads.iter().enumerate() {
-        if let Some(h) = axes.heads.iter().find(|h| !h.is_multiple_of(*hkv)) {
-            let message = format!("{h} heads are no multiple of {hkv} key heads");
-            return Err(Fault::new(
-                at(&places.key_heads, i),
-                message,
-                format!("does not divide {h}"),
-            )
-            .help(
-                "in grouped-query attention H/Hkv query heads share a key head; choose a divisor",
-            ));
-        }
-    }
-    let longest = axes.length.iter().copied().max().unwrap_or(0);
-    for (i, mask) in axes.mask.iter().enumerate() {
-        for &nk in &axes.length {
-            let queries = if axes.queries.is_empty() {
-                vec![nk]
-            } else {
-                axes.queries.clone()
-            };
-            let objection = queries
-                .iter()
-                .find_map(|&nq| mask.objection(nq, nk, longest));
-            if let Some((message, help)) = objection {
-                let message = format!("`problem.mask` = {mask}: {message}");
-                return Err(
-                    Fault::new(at(&places.mask, i), message, "does not fit the sizes").help(help),
-                );
-            }
-        }
-    }
-    let unequal = axes
-        .length
-        .iter()
-        .any(|nk| axes.queries.iter().any(|nq| nq != nk));
-    if let Some(i) = axes
-        .padding
-        .iter()
-        .position(|p| *p != Padding::None)
-        .filter(|_| unequal)
-    {
-        let message = "histories of different length need as many queries as keys";
-        return Err(
-            Fault::new(at(&places.padding, i), message, "with `problem.queries`")
-                .help("leave out `queries`, or set padding = \"none\""),
-        );
-    }
-    let padded_only = axes.layout == [Layout::Jagged] && axes.batch == [1];
-    if padded_only {
-        let message = "a jagged batch of one history is the padded one";
-        return Err(
-            Fault::new(at(&places.layout, 0), message, "nothing to lay end to end")
-                .help("set `batch` to 2 or more, or layout = \"padded\""),
-        );
-    }
-    for name in &inputs.workload {
-        let Some(workload) = WORKLOADS.iter().find(|w| w.name == *name) else {
-            continue;
-        };
-        if let Some(i) = axes
-            .head_dimension
-            .iter()
-            .position(|d| *d < workload.least_dimension)
-        {
-            let (d, least) = (axes.head_dimension[i], workload.least_dimension);
-            let message = format!("a head dimension of {d} is too small for the workload {name}");
-            return Err(Fault::new(
-                at(&places.head_dimension, i),
-                message,
-                format!("expected {least} or more"),
-            )
-            .help("some of its features carry the structure: see the list of workloads"));
-        }
-    }
-    Ok(())
-}
-
-fn variants(section: &Section<'_>, lengths: &[usize]) -> Result<Vec<Sweep>, Fault> {
-    let names = attention_variants::names();
-    let mut sweeps = Vec::new();
-    for (key, item) in section.entries() {
-        let name = key.get_ref().as_ref();
-        let variant = attention_variants::find(name).map_err(|_| {
-            Fault::new(
-                key.span(),
-                format!("unknown variant `{name}`"),
-                "not in the registry",
-            )
-            .suggest(name, &names)
-        })?;
-        let mut settings = BTreeMap::new();
-        for (key, item) in item.open_section()?.entries() {
-            let text = key.get_ref().as_ref();
-            let known: Vec<&str> = variant.parameters.iter().map(|p| p.name).collect();
-            let parameter = attention_variants::parameter(variant, text).map_err(|_| {
-                let message = format!("`{name}` has no parameter `{text}`");
-                let fault = Fault::new(key.span(), message, "not a parameter");
-                if known.is_empty() {
-                    fault.help("it has none")
-                } else {
-                    fault.suggest(text, &known)
-                }
-            })?;
-            let placed = item.axis(|item| Ok(Setting::parse(item.scalar()?)))?;
-            for Placed { value, span } in &placed {
-                for &n in lengths {
-                    if let Err(attention::Error::Parameter { expected, .. }) =
-                        parameter.accept(&value.at(n))
-                    {
-                        let share = if matches!(value, Setting::Share(_)) {
-                            format!(" ({} at N = {n})", value.at(n))
-                        } else {
-                            String::new()
-                        };
-                        let message = format!("`{name}`: {text} = {value}{share} is not accepted");
-                        return Err(
-                            Fault::new(span.clone(), message, expected).help(parameter.summary)
-                        );
-                    }
-                }
-            }
-            settings.insert(
-                parameter.name,
-                placed.into_iter().map(|p| p.value).collect(),
-            );
-        }
-        sweeps.push(Sweep {
-            name: variant.name,
-            settings,
-        });
-    }
-    if sweeps.is_empty() {
-        let item = section.entries().next().map_or(0..1, |(_, item)| item.span);
-        return Err(
-            Fault::new(item, "no variants", "expected a table [variants.NAME]")
-                .help(format!("known: {}", names.join(", "))),
-        );
-    }
-    sweeps.sort_by_key(|sweep| names.iter().position(|n| *n == sweep.name));
-    Ok(sweeps)
-}
-
-/// The label that a baseline names: itself, or the name of a variant at a single point.
-fn baseline(item: &Item<'_>, config: &Config) -> Result<String, Fault> {
-    let text = item.text()?;
-    let choices = config.choices();
-    if let Some(choice) = choices.iter().find(|c| c.label == text) {
-        return Ok(choice.label.clone());
-    }
-    let named: Vec<_> = choices.iter().filter(|c| c.name == text).collect();
-    if let [only] = named.as_slice() {
-        return Ok(only.label.clone());
-    }
-    let labels: Vec<&str> = choices.iter().map(|c| c.label.as_str()).collect();
-    let problem = if named.is_empty() {
-        "is not among the variants"
-    } else {
-        "stands for several variants"
-    };
-    let message = format!("the baseline `{text}` {problem}");
-    Err(
-        Fault::new(item.span.clone(), message, "expected one of their labels")
-            .suggest(text, &labels),
-    )
 }
 
 fn time(section: &Section<'_>) -> Result<Time, Fault> {

@@ -249,3 +249,12 @@ impl<'t> Item<'t> {
         Ok(values)
     }
 }
+
+/// The values of an axis that may be left out.
+pub(super) fn values<'t, T: PartialEq>(
+    item: Option<Item<'t>>,
+    read: impl Fn(&Item<'t>) -> Result<T, Fault>,
+) -> Result<Option<Vec<T>>, Fault> {
+    let placed = item.map(|item| item.axis(read)).transpose()?;
+    Ok(placed.map(|all| all.into_iter().map(|p| p.value).collect()))
+}

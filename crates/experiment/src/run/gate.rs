@@ -172,3 +172,6 @@ pub(super) fn finite(x: f64) -> f64 {
         x.clamp(f64::MIN, f64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;
