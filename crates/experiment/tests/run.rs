@@ -235,3 +235,41 @@ fn what_a_variant_cannot_do_is_a_row_with_its_reason() {
         assert!(record.latency.is_none() && record.accuracy.is_none());
     }
 }
+
+#[test]
+fn histories_of_a_log_run_at_the_lengths_that_its_users_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.txt");
+    let events =
+        (0..12usize).flat_map(|user| (0..10 + 4 * user).map(move |t| (user, (t * 7 + user) % 30)));
+    let rows: Vec<_> = events
+        .map(|(user, item)| format!("u{user} i{item}"))
+        .collect();
+    std::fs::write(&log, rows.join("\n")).unwrap();
+    let log = format!("histories.log={}", log.display());
+    let sets = [
+        log.as_str(),
+        "histories.format=pairs",
+        "inputs.workload=histories",
+        "inputs.entropy=0.4",
+        "problem.length=40",
+        "problem.batch=4",
+        "problem.padding=log",
+        "problem.layout=jagged",
+    ];
+    let done = run_in(&folder.path().join("run"), &plan(&config(&sets), None));
+    for record in &done.records {
+        assert_eq!(record.status, Status::Ok, "{:?}", record.reason);
+        assert_eq!(record.workload.label, "histories (log.txt)");
+        let problem = record.problem.as_ref().unwrap();
+        assert!(
+            problem.rho1 > 0.0 && (problem.entropy - 0.4).abs() < 1e-3,
+            "{problem:?}"
+        );
+    }
+    let data = RunDir::open(&done.dir).unwrap().manifest.data.unwrap();
+    assert_eq!(
+        (data.label.as_str(), &data.checksum),
+        ("log.txt", &done.records[0].workload.data)
+    );
+}

@@ -9,12 +9,15 @@ mod time;
 
 pub use progress::{Event, Progress};
 
-use crate::context::Context;
+use crate::context::{Context, Rates};
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::store::{Session, StoreError, Writer};
 use group::Bench;
 use learnt::Learnt;
+use measure::Peak;
+use measure::machine::CpuTime;
+use measure::warnings::{peak_drift, steal};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -96,9 +99,12 @@ pub fn run(
         groups: plan.groups.len(),
         finished: finished.len(),
     });
-    if open.iter().any(|(_, group)| group.runs()) {
-        begin_session(&mut writer, plan, context)?;
-    }
+    let measures = open.iter().any(|(_, group)| group.runs());
+    let watch = if measures {
+        Some(begin_session(&mut writer, plan, context)?)
+    } else {
+        None
+    };
     let mut learnt = Learnt::from_records(&writer.records);
     let mut bench = Bench::new(plan, context)?;
     let mut left: f64 = open.iter().map(|(_, group)| group.seconds).sum();
@@ -125,6 +131,9 @@ pub fn run(
         predicted += group.seconds;
     }
     writer.finish(plan)?;
+    if let Some(watch) = watch {
+        end_session(&mut writer, watch)?;
+    }
     progress.event(&Event::Finished { dir: &dir });
     let (measured, reused) = (open.len(), finished.len());
     Ok(RunSummary {
@@ -135,13 +144,24 @@ pub fn run(
     })
 }
 
-fn begin_session(writer: &mut Writer, plan: &Plan, context: &mut Context) -> Result<(), RunError> {
+/// The state of the machine at the start, to compare the end with.
+struct Watch {
+    peak: Option<Peak>,
+    cpu: Option<CpuTime>,
+}
+
+fn begin_session(
+    writer: &mut Writer,
+    plan: &Plan,
+    context: &mut Context,
+) -> Result<Watch, RunError> {
     let threads: BTreeSet<usize> = plan.groups.iter().map(|g| g.spec.threads).collect();
-    let rates = threads
+    let rates: Vec<Rates> = threads
         .iter()
         .map(|&t| context.measure(t).clone())
         .collect();
     let most = threads.last().copied().unwrap_or(1);
+    let peak = rates.last().map(|r| r.peak.clone());
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -151,5 +171,24 @@ fn begin_session(writer: &mut Writer, plan: &Plan, context: &mut Context) -> Res
         rates,
         warnings: measure::warnings::machine_warnings(&context.machine, most),
     });
+    writer.write_manifest()?;
+    Ok(Watch {
+        peak,
+        cpu: CpuTime::now(),
+    })
+}
+
+/// Adds what changed while the session lasted: a peak that moved, CPU time that was withheld.
+fn end_session(writer: &mut Writer, watch: Watch) -> Result<(), RunError> {
+    let drift = watch
+        .peak
+        .and_then(|before| peak_drift(&before, &measure::fma_peak(before.threads)));
+    let withheld = watch
+        .cpu
+        .zip(CpuTime::now())
+        .and_then(|(before, after)| steal(&before, &after));
+    if let Some(session) = writer.manifest.sessions.last_mut() {
+        session.warnings.extend(drift.into_iter().chain(withheld));
+    }
     Ok(writer.write_manifest()?)
 }

@@ -60,7 +60,7 @@ pub struct Session {
     pub placement: String,
     /// Peaks measured at its start, by threads.
     pub rates: Vec<Rates>,
-    /// Doubts about the machine, and what to do.
+    /// Doubts about the machine at the start and over the session, and what to do.
     pub warnings: Vec<Warning>,
 }
 
