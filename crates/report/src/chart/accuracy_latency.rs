@@ -8,9 +8,9 @@ use super::render::text_width;
 use super::scene::{Anchor, Font, Point, Scene, Stroke};
 use super::style::{Styles, mark, whisker};
 use super::{Drawing, note};
+use crate::findings::{SettingFinding, tally};
 use crate::frontier::frontier;
-use crate::settings::{Setting, Settings, is_exact};
-use crate::speedup::{Outcome, speedup};
+use crate::settings::{Setting, Settings};
 use experiment::record::Record;
 
 /// Below the rounding of f32 there is nothing to tell apart.
@@ -65,26 +65,22 @@ fn chosen<'s, 'a>(settings: &'s Settings<'a>, most: usize) -> (Vec<&'s Setting<'
     (kept, total)
 }
 
-/// Settings in which an approximation within `error` is faster than the fastest exact variant.
-fn won(settings: &[&Setting], error: f64) -> usize {
-    settings
+/// The finding in one line.
+fn title(settings: &Settings) -> String {
+    const FASTER: &str = "An approximation within 10 % error is faster than exact attention";
+    let found: Vec<SettingFinding> = settings
+        .all
         .iter()
-        .filter(|setting| {
-            let rows = drawable(setting);
-            let time = |r: &&&Record| r.latency.as_ref().map_or(f64::MAX, |l| l.median_ms);
-            let exact = rows
-                .iter()
-                .filter(|r| is_exact(r))
-                .min_by(|a, b| time(a).total_cmp(&time(b)));
-            exact.is_some_and(|exact| {
-                rows.iter().any(|r| {
-                    !is_exact(r)
-                        && errors(r).is_some_and(|(_, (_, high))| high <= error)
-                        && speedup(exact, r).is_some_and(|s| s.outcome() == Outcome::Faster)
-                })
-            })
-        })
-        .count()
+        .map(|s| SettingFinding::of(s, String::new()))
+        .collect();
+    match tally(&found) {
+        (_, 0) => "What accuracy costs in time".into(),
+        (0, _) => "No approximation within 10 % error is faster than exact attention".into(),
+        (1, 1) => FASTER.into(),
+        (2, 2) => format!("{FASTER} in both settings"),
+        (won, all) if won == all => format!("{FASTER} in all {all} settings"),
+        (won, all) => format!("{FASTER} in {won} of {all} settings"),
+    }
 }
 
 /// Draws the chart; `None` where no setting has two measured variants.
@@ -98,25 +94,7 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
     if panels.is_empty() {
         return None;
     }
-    let all: Vec<&Setting> = settings
-        .all
-        .iter()
-        .filter(|s| drawable(s).len() > 1)
-        .collect();
-    let won = won(&all, 0.1);
-    let title = match won {
-        0 => "No approximation within 10 % error is faster than the fastest exact attention".into(),
-        n if n == all.len() && n == 1 => {
-            "An approximation within 10 % error is faster than exact attention".to_string()
-        }
-        n if n == all.len() => format!(
-            "An approximation within 10 % error is faster than exact attention in all {n} settings"
-        ),
-        n => format!(
-            "An approximation within 10 % error is faster than exact attention in {n} of {} settings",
-            all.len()
-        ),
-    };
+    let title = title(settings);
     let mut subtitle = settings.shared();
     if panels.len() < total {
         subtitle += &format!(" · {} of {total} settings drawn", panels.len());
@@ -161,7 +139,7 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
         panel.frame(&mut scene, &settings.setting_label(setting), column == 0);
         draw_points(&mut scene, &panel, &drawable(setting), styles);
     }
-    scene.height = top + panels.len().div_ceil(columns) as f64 * pitch + 4.0;
+    scene.height = top + panels.len().div_ceil(columns) as f64 * pitch - 10.0;
     Some(Drawing { scene, title })
 }
 

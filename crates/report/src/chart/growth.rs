@@ -99,7 +99,7 @@ pub(crate) fn draw(
     for (condition, lines, lengths) in drawable.into_iter().take(MOST_PANELS) {
         let floats: Vec<f64> = lengths.iter().map(|&n| n as f64).collect();
         let mut x = Axis::log(&floats, "history length N", |_, _| Vec::new())?;
-        x.ticks = length_ticks(&lengths, if layout.columns == 1 { 4 } else { 8 });
+        x.ticks = length_ticks(&lengths, if layout.columns == 1 { 5 } else { 8 });
         panels.push(LinePanel {
             title: settings.condition_label(condition),
             x,

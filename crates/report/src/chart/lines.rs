@@ -90,7 +90,7 @@ pub(crate) fn draw_panels(
         place.frame(scene, &panel.title, true);
         draw_lines(scene, &place, &panel.lines, panel.guide.as_ref());
     }
-    top + rows as f64 * pitch + 4.0
+    top + rows as f64 * pitch - 10.0
 }
 
 fn draw_lines(

@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::layout::TICK;
 use super::palette::Color;
+use super::render::text_width;
 use super::scene::{Anchor, Font, Point, Scene, Stroke};
 
 /// A plot area and its axes.
@@ -46,9 +47,16 @@ impl Panel {
                 tick_font.anchored(Anchor::End),
             );
         }
-        for tick in &self.x.ticks {
+        // From the far end, which matters most: a label without room leaves its line unnamed.
+        let mut named: Vec<(f64, f64)> = Vec::new();
+        for tick in self.x.ticks.iter().rev() {
             let (x, _) = self.at(tick.value, self.y.ends().0);
             scene.line(vec![(x, self.top), (x, self.bottom())], grid);
+            let half = text_width(&tick.label, TICK, false) / 2.0 + 4.0;
+            if named.iter().any(|(l, r)| x - half < *r && x + half > *l) {
+                continue;
+            }
+            named.push((x - half, x + half));
             scene.text(
                 (x, self.bottom() + 16.0),
                 tick.label.clone(),

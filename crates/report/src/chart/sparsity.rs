@@ -85,13 +85,25 @@ fn lines(
                         x: computed(r),
                         y,
                         interval,
-                        note: format!("{}\nmask sparsity {}", note(r), percent(r.mask_sparsity)),
+                        note: format!("{}\n{}", note(r), skipping(r, sweep.dense)),
                     })
                 })
                 .collect(),
         })
         .filter(|line| !line.samples.is_empty())
         .collect()
+}
+
+/// Mask sparsity, and the skip efficiency: measured speed-up over the ideal one.
+fn skipping(record: &Record, dense: &Record) -> String {
+    let sparsity = format!("mask sparsity {}", percent(record.mask_sparsity));
+    match relative(record, dense) {
+        Some((share, _)) => {
+            let efficiency = percent(computed(record) / share);
+            format!("{sparsity}, skip efficiency {efficiency}")
+        }
+        None => sparsity,
+    }
 }
 
 /// Time relative to the dense variant's, with the interval of the ratio.
@@ -191,7 +203,7 @@ fn title((_, sweeps): &(&Setting, Vec<Sweep>)) -> String {
 }
 
 /// How to read the chart.
-pub(crate) const READING: &str = "Left: the time left over as pairs are skipped, both axes logarithmic in the \
+pub(crate) const READING: &str = "Panels of time: what is left of it as pairs are skipped, both axes logarithmic, the lower one in the \
      share that is still computed. The dashed line is the ideal, time in proportion to the work; the gap above it \
-     is overhead. Right: what the skipped pairs cost in skill, on the same inputs. Mask sparsity is \
+     is overhead. Panels of skill: what the skipped pairs cost in skill, on the same inputs. Mask sparsity is \
      the share of pairs not computed; it says nothing of how much weight those pairs held.";

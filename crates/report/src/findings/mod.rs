@@ -7,6 +7,7 @@ mod verdict;
 pub use setting::{Choice, Level, SettingFinding};
 pub use trouble::Trouble;
 pub(crate) use trouble::status_words;
+pub(crate) use verdict::tally;
 
 use crate::settings::Settings;
 use experiment::record::Record;

@@ -75,17 +75,24 @@ fn stories<'f>(
         .collect()
 }
 
+/// In how many settings an approximation within 10 % error is faster than exact attention, of how many in
+/// which both were measured.
+pub(crate) fn tally(found: &[SettingFinding]) -> (usize, usize) {
+    let judged = || {
+        found
+            .iter()
+            .filter(|f| f.exact.is_some() && f.approximations > 0)
+    };
+    let won = judged().filter(|f| f.at(ENOUGH).is_some()).count();
+    (won, judged().count())
+}
+
 /// The answer in one sentence, where there are several settings to sum up.
 fn overall(found: &[SettingFinding]) -> Option<String> {
-    let judged: Vec<&SettingFinding> = found
-        .iter()
-        .filter(|f| f.exact.is_some() && f.approximations > 0)
-        .collect();
-    if judged.len() < 2 {
+    let (won, all) = tally(found);
+    if all < 2 {
         return None;
     }
-    let won = judged.iter().filter(|f| f.at(ENOUGH).is_some()).count();
-    let all = judged.len();
     Some(match won {
         0 => format!(
             "Stay exact: in none of the {all} settings is an approximation within 10 % error faster than the fastest exact attention."
