@@ -35,6 +35,7 @@ struct Features {
     d: usize,
 }
 
+#[inline(always)]
 fn feature(x: f32) -> f32 {
     let low = exp(if x > 0.0 { 0.0 } else { x });
     if x > 0.0 { x + 1.0 } else { low }
@@ -51,12 +52,14 @@ impl FeatureMap for Features {
         2 * self.d as u64
     }
 
+    #[inline(always)]
     fn keys(&self, transposed: &[f32], _n: usize, out: &mut [f32]) {
         for (phi, &x) in out.iter_mut().zip(transposed) {
             *phi = feature(x);
         }
     }
 
+    #[inline(always)]
     fn queries(&self, q: &[f32], n: usize, out: &mut [f32], stride: usize) {
         if self.d == 0 {
             return;

@@ -104,6 +104,7 @@ impl FeatureMap for Features {
         (2 * self.width * self.d + 4 * self.width) as u64
     }
 
+    #[inline(always)]
     fn keys(&self, transposed: &[f32], n: usize, out: &mut [f32]) {
         let root = self.scale.abs().sqrt();
         let half = 0.5 * self.scale.abs();
@@ -131,6 +132,7 @@ impl FeatureMap for Features {
         }
     }
 
+    #[inline(always)]
     fn queries(&self, q: &[f32], n: usize, out: &mut [f32], stride: usize) {
         let root = self.scale.abs().sqrt().copysign(self.scale);
         let out = &mut out[..n * stride];

@@ -4,6 +4,11 @@
 //! that see them, so that S is never formed. Causal masks are scanned in chunks. Three variants
 //! share one engine and differ in feature map and normaliser: [`ELU`], [`FAVOR`] and [`LINREC`].
 //!
+//! Loops run on the widest vectors of the machine (AVX-512, AVX2 with FMA, NEON, or what the
+//! compiler makes of scalar code), chosen at run time. Features and sums of a row have the same bits
+//! on all of these; matrix products are rounded once a step with fused multiply-add and twice
+//! without. Outputs therefore have the bits of one instruction set. Error budgets hold on each.
+//!
 //! ```
 //! use attention::variant::Parameters;
 //! use attention::{Mask, Output, Problem, Scratch, Workers, mask::Alignment};
@@ -29,6 +34,7 @@ mod form;
 mod linrec;
 mod matmul;
 mod projection;
+mod reduce;
 mod support;
 
 pub use elu::VARIANT as ELU;

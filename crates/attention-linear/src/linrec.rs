@@ -53,12 +53,14 @@ struct Features {
     by_column: bool,
 }
 
+#[inline(always)]
 fn elu(x: f32) -> f32 {
     let low = exp_m1(if x > 0.0 { 0.0 } else { x });
     if x > 0.0 { x } else { low }
 }
 
 /// Σ x² in f64, which neither over- nor underflows, with four running sums.
+#[inline(always)]
 fn squares(x: &[f32]) -> f64 {
     let mut sums = [0.0_f64; 4];
     for x in x.chunks(4) {
@@ -86,6 +88,7 @@ impl FeatureMap for Features {
         5 * self.d as u64
     }
 
+    #[inline(always)]
     fn keys(&self, transposed: &[f32], _n: usize, out: &mut [f32]) {
         let mut squares = [0.0_f64; CHUNK];
         let rows = out.chunks_exact_mut(CHUNK);
@@ -103,6 +106,7 @@ impl FeatureMap for Features {
         }
     }
 
+    #[inline(always)]
     fn queries(&self, q: &[f32], n: usize, out: &mut [f32], stride: usize) {
         if self.d == 0 {
             return;

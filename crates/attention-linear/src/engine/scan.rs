@@ -8,9 +8,11 @@ use super::Engine;
 use super::map::{CHUNK, FeatureMap, LEAST_NORM, LEAST_SUM, Normaliser};
 use super::state::{self, State};
 use crate::exp::exp;
-use crate::matmul::{LANES, Rows, add_product, dot};
+use crate::matmul::{LANES, ROWS, Rows, add_product};
+use crate::reduce::{dot, largest, sum};
 use attention::{Head, RowBlock};
 use ndarray::ArrayView2;
+use pulp::Arch;
 use std::ops::Range;
 
 /// How far ln φ of a key may lie above the state's units. Features up to e^60 times as large leave
@@ -207,16 +209,13 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
 
     /// Loads keys and values of one chunk, and the features of its keys.
     fn load(&mut self, head: &Head<'_>, keys: Range<usize>) {
-        for (j, key) in keys.clone().enumerate() {
-            let column = self.transposed.iter_mut().skip(j).step_by(CHUNK);
-            for (slot, &x) in column.zip(head.k.row(key)) {
-                *slot = x;
-            }
-        }
+        transpose(head.k, keys.clone(), self.transposed);
         copy_rows(head.v, keys.clone(), self.v, self.sizes.value_stride());
-        self.engine
-            .map
-            .keys(self.transposed, keys.len(), self.phi_k);
+        let map = self.engine.map;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || map.keys(self.transposed, keys.len(), self.phi_k),
+        );
     }
 
     fn absorb_loaded(&mut self, n: usize) {
@@ -229,33 +228,46 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
 
     /// The largest ln φ of each feature among the loaded keys; NaN is passed over.
     fn find_peaks(&mut self, n: usize) {
-        for (peak, row) in self.peaks.iter_mut().zip(self.phi_k.chunks_exact(CHUNK)) {
-            *peak = row[..n].iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
-        }
+        let peaks = self.peaks.iter_mut().zip(self.phi_k.chunks_exact(CHUNK));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || peaks.for_each(|(peak, row)| *peak = largest(&row[..n])),
+        );
     }
 
     /// The first loaded key with a feature that does not fit the state's units.
     fn first_above_headroom(&self, n: usize) -> Option<usize> {
         let mut excess = [f32::NEG_INFINITY; CHUNK];
-        for (row, &top) in self.phi_k.chunks_exact(CHUNK).zip(self.state.tops.iter()) {
-            for (most, &x) in excess.iter_mut().zip(row) {
-                let above = x - top;
-                *most = if above > *most { above } else { *most };
-            }
-        }
+        let rows = self.phi_k.chunks_exact(CHUNK).zip(self.state.tops.iter());
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, &top) in rows {
+                    for (most, &x) in excess.iter_mut().zip(row) {
+                        let above = x - top;
+                        *most = if above > *most { above } else { *most };
+                    }
+                }
+            },
+        );
         excess[..n].iter().position(|&above| above > HEADROOM)
     }
 
     /// From ln φ to φ in the state's units.
     fn exponentiate(&mut self, n: usize) {
         let n = n.next_multiple_of(LANES);
-        for (row, &top) in self
-            .phi_k
-            .chunks_exact_mut(CHUNK)
-            .zip(self.state.tops.iter())
-        {
-            row[..n].iter_mut().for_each(|x| *x = exp(*x - top));
-        }
+        let rows = self.phi_k.chunks_exact_mut(CHUNK);
+        let rows = rows.zip(self.state.tops.iter());
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, &top) in rows {
+                    for x in &mut row[..n] {
+                        *x = exp(*x - top);
+                    }
+                }
+            },
+        );
     }
 
     fn answer_chunk(
@@ -266,12 +278,18 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
         keys: Range<usize>,
         visible: impl Fn(usize) -> usize,
     ) {
-        let Sizes { d, dv, width } = self.sizes;
+        let Sizes { d, width, .. } = self.sizes;
         let (stride, features) = (self.sizes.value_stride(), self.sizes.feature_stride());
         let n = rows.len();
         copy_rows(head.q, rows.clone(), self.q, d);
-        self.engine.map.queries(self.q, n, self.phi_q, features);
-        self.scale_queries(n, visible(rows.start));
+        let (map, keys_seen) = (self.engine.map, visible(rows.start));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                map.queries(self.q, n, self.phi_q, features);
+                self.scale_queries(n, keys_seen);
+            },
+        );
 
         let phi_q = Rows {
             data: self.phi_q,
@@ -295,36 +313,60 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
         }
 
         let first = rows.start - block.rows.start;
+        let inside = |r: usize| visible(rows.start + r) - keys.start;
+        Arch::new().dispatch(
+            #[inline(always)]
+            || self.divide(n, block, first, inside),
+        );
+    }
+
+    /// Writes the sums, normalised, to the rows of O from `first` on.
+    #[inline(always)]
+    fn divide(
+        &self,
+        n: usize,
+        block: &mut RowBlock<'_>,
+        first: usize,
+        inside: impl Fn(usize) -> usize,
+    ) {
+        let Sizes { dv, width, .. } = self.sizes;
+        let (stride, features) = (self.sizes.value_stride(), self.sizes.feature_stride());
         for r in 0..n {
-            let inside = visible(rows.start + r) - keys.start;
             let factor = match self.engine.normaliser {
                 Normaliser::RowSum => {
                     let query = &self.phi_q[r * features..r * features + width];
                     let before = dot(query, self.state.features);
-                    let products = &self.products[r * CHUNK..r * CHUNK + inside];
-                    let sum = before + crate::matmul::sum(products);
+                    let products = &self.products[r * CHUNK..r * CHUNK + inside(r)];
+                    let sum = before + sum(products);
                     let sum = if sum < LEAST_SUM { LEAST_SUM } else { sum };
                     self.engine.factor / sum
                 }
                 Normaliser::KeyColumns | Normaliser::None => self.engine.factor,
             };
             let sums = &self.sums[r * stride..r * stride + dv];
-            for (o, sum) in block.o.row_mut(first + r).iter_mut().zip(sums) {
-                *o = sum * factor;
+            let mut row = block.o.row_mut(first + r);
+            match row.as_slice_mut() {
+                Some(row) => {
+                    let pairs = row.iter_mut().zip(sums);
+                    pairs.for_each(|(o, sum)| *o = sum * factor);
+                }
+                None => {
+                    let pairs = row.iter_mut().zip(sums);
+                    pairs.for_each(|(o, sum)| *o = sum * factor);
+                }
             }
         }
     }
 
     /// Adds the values of the chunk's keys, for each row those it sees.
     fn add_inside(&mut self, n: usize, visible: impl Fn(usize) -> usize) {
-        const GROUP: usize = 4;
         let stride = self.sizes.value_stride();
         let v = Rows {
             data: self.v,
             stride,
         };
-        for first in (0..n).step_by(GROUP) {
-            let rows = GROUP.min(n - first);
+        for first in (0..n).step_by(ROWS) {
+            let rows = ROWS.min(n - first);
             let shared = visible(first);
             let products = Rows {
                 data: &self.products[first * CHUNK..],
@@ -346,6 +388,7 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
     }
 
     /// Brings query features to the state's units, or divides them by the norms of key columns.
+    #[inline(always)]
     fn scale_queries(&mut self, n: usize, keys: usize) {
         let width = self.sizes.width;
         let rows = self
@@ -355,12 +398,11 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
         if M::LOGARITHMIC {
             for row in rows {
                 let row = &mut row[..width];
-                let mut largest = f32::NEG_INFINITY;
                 for (x, &top) in row.iter_mut().zip(self.state.tops.iter()) {
                     *x += top;
-                    largest = largest.max(*x);
                 }
-                row.iter_mut().for_each(|x| *x = exp(*x - largest));
+                let top = largest(row);
+                row.iter_mut().for_each(|x| *x = exp(*x - top));
             }
         } else if self.engine.normaliser == Normaliser::KeyColumns {
             let root = (keys as f32).sqrt();
@@ -369,6 +411,34 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
                     let norm = squares.sqrt();
                     let norm = if norm < LEAST_NORM { LEAST_NORM } else { norm };
                     *x /= root * norm;
+                }
+            }
+        }
+    }
+}
+
+/// Writes rows of a matrix as columns of `[D, C]`. Columns beyond them hold anything.
+fn transpose(from: ArrayView2<'_, f32>, rows: Range<usize>, out: &mut [f32]) {
+    // So many rows at a time, for writes that lie together.
+    const GROUP: usize = 8;
+    for (group, first) in rows.clone().step_by(GROUP).enumerate() {
+        let column = group * GROUP;
+        let lines = out.chunks_exact_mut(CHUNK);
+        let views: [_; GROUP] = std::array::from_fn(|r| from.row((first + r).min(rows.end - 1)));
+        let slices = views.map(|view| view.to_slice());
+        if slices.iter().all(Option::is_some) {
+            let slices = slices.map(|slice| &slice.unwrap_or_default()[..from.ncols()]);
+            for (i, line) in lines.enumerate() {
+                let line = &mut line[column..column + GROUP];
+                for r in 0..GROUP {
+                    line[r] = slices[r][i];
+                }
+            }
+        } else {
+            for (i, line) in lines.enumerate() {
+                let line = &mut line[column..column + GROUP];
+                for (slot, view) in line.iter_mut().zip(&views) {
+                    *slot = view[i];
                 }
             }
         }
