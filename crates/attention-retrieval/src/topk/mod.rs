@@ -4,6 +4,7 @@ mod form;
 mod forward;
 mod score;
 mod select;
+mod sum;
 
 use attention::variant::{Family, Kind, Parameter, Value, Variant};
 use attention::{
@@ -21,7 +22,7 @@ const NAME: &str = "top-k";
 /// those sets' top k, not the top k of all.
 ///
 /// Which keys are kept is decided by the score in f32, the products summed one after another in the
-/// order of D, times the scale, plus the bias. That is part of the definition, for the f64 form as
+/// order of D by fused multiply-add, times the scale, plus the bias. That is part of the definition, for the f64 form as
 /// well: between two keys whose scores differ by less than rounding neither is the better answer,
 /// and a form that chose for itself would differ by a whole value.
 ///

@@ -1,23 +1,20 @@
 //! Scores in f32, of one pair and of a tile of pairs: the same bits.
 
 use ndarray::ArrayView2;
+use pulp::{Simd, bytemuck};
 use std::ops::Range;
 
-/// Keys of a tile. At D = 64 the transposed tile takes 16 KiB of a first-level cache.
+/// Keys of a tile, a multiple of every register block's width. At D = 64 the transposed tile takes
+/// 16 KiB of a first-level cache.
 pub(super) const TILE: usize = 64;
 
-/// Queries and keys of a register block: 4 x 8 sums in half of the vector registers that every
-/// x86-64 has.
-const ROWS: usize = 4;
-const LANES: usize = 8;
-
-/// The score that decides which keys are kept: products summed in the order of D, then scaled, then
-/// biased; one NaN and one zero, so that scores have one order.
+/// The score that decides which keys are kept: products summed in the order of D by fused
+/// multiply-add, which gives the same bits on every machine; then scaled, then biased; one NaN and
+/// one zero, so that scores have one order.
+#[inline(always)]
 pub(super) fn score(q: &[f32], k: &[f32], scale: f32, bias: f32) -> f32 {
-    let mut sum = 0.0;
-    for (q, k) in q.iter().zip(k) {
-        sum += q * k;
-    }
+    let pairs = q.iter().zip(k);
+    let sum = pairs.fold(0.0_f32, |sum, (q, k)| q.mul_add(*k, sum));
     finish(sum, scale, bias)
 }
 
@@ -28,88 +25,183 @@ fn finish(sum: f32, scale: f32, bias: f32) -> f32 {
     if score.is_nan() { f32::NAN } else { score }
 }
 
-/// Keys as columns `[D, TILE]`.
-pub(super) fn transpose(k: ArrayView2<'_, f32>, keys: Range<usize>, out: &mut [f32]) {
-    for (j, key) in keys.enumerate() {
-        let column = out.iter_mut().skip(j).step_by(TILE);
-        column.zip(k.row(key)).for_each(|(slot, &x)| *slot = x);
-    }
-}
+/// Queries of a block, a multiple of every register block's height: enough that transposing a tile
+/// of keys costs little beside scoring them all.
+pub(super) const ROWS: usize = 64;
 
-/// Scores of `rows` queries `[rows, D]` and one tile of keys `[D, TILE]`, of which `n` count;
-/// written to `out`, rows `stride` floats apart. `bias` is asked by row and key of the tile.
-pub(super) fn score_tile(
-    q: &[f32],
-    rows: usize,
-    keys: &[f32],
-    n: usize,
-    scale: f32,
-    bias: impl Fn(usize, usize) -> f32,
-    (out, stride): (&mut [f32], usize),
+/// Rows of a matrix as columns, `stride` of them. Columns beyond them hold anything.
+// By itself, since wide vectors make scattered writes of it, which are slow.
+#[inline(never)]
+pub(super) fn transpose(
+    from: ArrayView2<'_, f32>,
+    rows: Range<usize>,
+    out: &mut [f32],
+    stride: usize,
 ) {
-    let d = keys.len() / TILE;
-    for column in (0..n).step_by(LANES) {
-        let count = LANES.min(n - column);
-        let mut row = 0;
-        while row < rows {
-            let height = ROWS.min(rows - row);
-            let sums = if height == ROWS {
-                block::<ROWS>(&q[row * d..], d, keys, column)
-            } else {
-                let mut sums = [[0.0; LANES]; ROWS];
-                for (r, sums) in sums.iter_mut().take(height).enumerate() {
-                    [*sums] = block::<1>(&q[(row + r) * d..], d, keys, column);
-                }
-                sums
-            };
-            for (r, sums) in sums.iter().take(height).enumerate() {
-                let start = (row + r) * stride + column;
-                for (lane, slot) in out[start..start + count].iter_mut().enumerate() {
-                    *slot = finish(sums[lane], scale, bias(row + r, column + lane));
+    // So many rows at a time, for writes that lie together.
+    const GROUP: usize = 8;
+    for (group, first) in rows.clone().step_by(GROUP).enumerate() {
+        let column = group * GROUP;
+        let lines = out.chunks_exact_mut(stride);
+        let views: [_; GROUP] = std::array::from_fn(|r| from.row((first + r).min(rows.end - 1)));
+        let slices = views.map(|view| view.to_slice());
+        if slices.iter().all(Option::is_some) {
+            let slices = slices.map(|slice| &slice.unwrap_or_default()[..from.ncols()]);
+            for (i, line) in lines.enumerate() {
+                let line = &mut line[column..column + GROUP];
+                for r in 0..GROUP {
+                    line[r] = slices[r][i];
                 }
             }
-            row += height;
+        } else {
+            for (i, line) in lines.enumerate() {
+                let line = &mut line[column..column + GROUP];
+                for (slot, view) in line.iter_mut().zip(&views) {
+                    *slot = view[i];
+                }
+            }
         }
     }
 }
 
-#[inline(always)]
-fn block<const R: usize>(q: &[f32], d: usize, keys: &[f32], column: usize) -> [[f32; LANES]; R] {
-    let queries: [&[f32]; R] = std::array::from_fn(|r| &q[r * d..(r + 1) * d]);
-    let mut sums = [[0.0_f32; LANES]; R];
-    for (i, keys) in keys.chunks_exact(TILE).enumerate() {
-        let keys = &keys[column..column + LANES];
-        for r in 0..R {
-            let x = queries[r][i];
-            for (sum, k) in sums[r].iter_mut().zip(keys) {
-                *sum += x * k;
+/// Queries and a transposed tile of keys.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<'a> {
+    /// `[D, ROWS]`, of which `rows` columns count.
+    pub(super) q: &'a [f32],
+    pub(super) rows: usize,
+    /// `[D, TILE]`, of which `n` columns count.
+    pub(super) keys: &'a [f32],
+    pub(super) n: usize,
+    pub(super) scale: f32,
+}
+
+impl Pairs<'_> {
+    /// Writes all scores to `out`, rows `stride` floats apart. `bias` is asked by row and key of
+    /// the tile.
+    ///
+    /// Register blocks leave room for keys and the factors of queries: 8 x 2 vectors of the 32 of
+    /// AVX-512 and NEON, 4 x 2 of the 16 of AVX2. Without vectors the compiler makes its own.
+    #[inline(always)]
+    pub(super) fn score<S: Simd>(
+        self,
+        simd: S,
+        bias: impl Fn(usize, usize) -> f32,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        if S::IS_SCALAR {
+            self.blocks::<S, 4, 8>(simd, bias, out, stride);
+        } else if S::REGISTER_COUNT >= 32 {
+            self.blocks::<S, 8, 2>(simd, bias, out, stride);
+        } else {
+            self.blocks::<S, 4, 2>(simd, bias, out, stride);
+        }
+    }
+
+    #[inline(always)]
+    fn blocks<S: Simd, const R: usize, const V: usize>(
+        self,
+        simd: S,
+        bias: impl Fn(usize, usize) -> f32,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        for column in (0..self.n).step_by(V * S::F32_LANES) {
+            let mut row = 0;
+            while row < self.rows {
+                let mut write = |row: usize, sums: &[S::f32s; V]| {
+                    let sums: &[f32] = bytemuck::cast_slice(sums);
+                    let slots = out[row * stride + column..].iter_mut().zip(sums);
+                    for (lane, (slot, &sum)) in slots.take(self.n - column).enumerate() {
+                        *slot = finish(sum, self.scale, bias(row, column + lane));
+                    }
+                };
+                if row + R <= self.rows {
+                    let sums = self.block::<S, R, V>(simd, row, column);
+                    for (r, sums) in sums.iter().enumerate() {
+                        write(row + r, sums);
+                    }
+                    row += R;
+                } else {
+                    let [sums] = self.block::<S, 1, V>(simd, row, column);
+                    write(row, &sums);
+                    row += 1;
+                }
             }
         }
     }
-    sums
+
+    #[inline(always)]
+    fn block<S: Simd, const R: usize, const V: usize>(
+        self,
+        simd: S,
+        row: usize,
+        column: usize,
+    ) -> [[S::f32s; V]; R] {
+        let d = self.keys.len() / TILE;
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        for i in 0..d {
+            let keys = &self.keys[i * TILE + column..][..V * S::F32_LANES];
+            let (keys, _) = S::as_simd_f32s(keys);
+            let keys: [S::f32s; V] = std::array::from_fn(|v| keys[v]);
+            let queries = &self.q[i * ROWS + row..][..R];
+            for (sums, &x) in sums.iter_mut().zip(queries) {
+                let x = simd.splat_f32s(x);
+                for v in 0..V {
+                    sums[v] = simd.mul_add_f32s(x, keys[v], sums[v]);
+                }
+            }
+        }
+        sums
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ndarray::Array2;
+    use pulp::{Arch, WithSimd};
+
+    struct Tile<'a, F>(Pairs<'a>, F, &'a mut [f32], usize);
+
+    impl<F: Fn(usize, usize) -> f32> WithSimd for Tile<'_, F> {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(pairs, bias, out, stride) = self;
+            pairs.score(simd, bias, out, stride);
+        }
+    }
 
     #[test]
     fn a_tile_has_the_bits_of_single_scores() {
-        for (rows, n, d) in [(1, 1, 1), (5, 64, 17), (4, 9, 3), (7, 50, 0)] {
+        for (rows, n, d) in [(1, 1, 1), (13, 64, 17), (8, 9, 3), (7, 50, 0)] {
             let value = |i: usize| ((i * 31 % 57) as f32 - 28.0) / 7.0;
             let q: Vec<f32> = (0..rows * d).map(value).collect();
             let k = Array2::from_shape_fn((n + 2, d), |(j, i)| value(j * 5 + i * 3 + 1));
             let mut keys = vec![f32::NAN; d * TILE];
-            transpose(k.view(), 2..n + 2, &mut keys);
+            transpose(k.view(), 2..n + 2, &mut keys, TILE);
+            let mut queries = vec![f32::NAN; d * ROWS];
+            let rows_of_q = ArrayView2::from_shape((rows, d), &q).unwrap();
+            transpose(rows_of_q, 0..rows, &mut queries, ROWS);
             let bias = |r: usize, j: usize| value(r + 2 * j);
-            let mut out = vec![f32::NAN; rows * 70];
-            score_tile(&q, rows, &keys, n, 0.3, bias, (&mut out, 70));
+            let pairs = Pairs {
+                q: &queries,
+                rows,
+                keys: &keys,
+                n,
+                scale: 0.3,
+            };
+            let (mut wide, mut narrow) = (vec![f32::NAN; rows * 70], vec![f32::NAN; rows * 70]);
+            Arch::new().dispatch(Tile(pairs, bias, &mut wide, 70));
+            Arch::Scalar.dispatch(Tile(pairs, bias, &mut narrow, 70));
             for r in 0..rows {
                 for j in 0..n {
                     let key = k.row(j + 2).to_vec();
                     let one = score(&q[r * d..(r + 1) * d], &key, 0.3, bias(r, j));
-                    assert_eq!(out[r * 70 + j].to_bits(), one.to_bits());
+                    assert_eq!(wide[r * 70 + j].to_bits(), one.to_bits());
+                    assert_eq!(narrow[r * 70 + j].to_bits(), one.to_bits());
                 }
             }
         }

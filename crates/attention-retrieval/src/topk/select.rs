@@ -1,129 +1,169 @@
 //! Which keys are kept, from a row of scores.
+//!
+//! No pass over a row branches on its scores, save to take what is found: rows of any content cost
+//! much the same, and all loops vectorise.
 
-use std::cmp::Ordering;
+/// Scores of which a few are looked for at a time.
+const GROUP: usize = 32;
 
-/// Scores of this and a little room for more are looked at together, so that a key which is not
-/// among the best so far costs a comparison and no more.
-const GROUP: usize = 8;
+/// Stands for the score of a key that is not visible, below every score.
+pub(super) const HIDDEN: f32 = f32::from_bits(u32::MAX);
 
-/// Least room for scores beside the k best.
-const ROOM: usize = 192;
+/// A score's place in their order, that of `f32::total_cmp`: 0 for [`HIDDEN`], and NaN, of which
+/// scores have only the positive one, above infinity.
+#[inline(always)]
+fn rank(score: f32) -> u32 {
+    let bits = score.to_bits();
+    bits ^ (((bits as i32) >> 31) as u32 | 1 << 31)
+}
 
-/// Largest to be first; NaN, of which scores have only the positive one, is larger than infinity.
-fn descending(a: &f32, b: &f32) -> Ordering {
-    b.total_cmp(a)
+/// Lowest rank of a visible key.
+const VISIBLE: u32 = 1;
+
+/// Maxima over which a row is folded to bound its k-th largest score: k of 2k maxima are reached by
+/// some 1.4·k scores of a long row in no particular order.
+fn maxima(k: usize) -> usize {
+    k.saturating_mul(2).next_multiple_of(GROUP)
 }
 
 /// Floats of room that [`threshold`] wants for rows of up to `nk` scores.
 pub(super) fn room(k: usize, nk: usize) -> usize {
-    k.saturating_add(k.max(ROOM)).min(nk)
+    if folds(k, nk) { maxima(k) + nk } else { 0 }
+}
+
+/// Whether folding leaves out enough to be worth it.
+fn folds(k: usize, nk: usize) -> bool {
+    k < nk && maxima(k) <= nk / 2
 }
 
 /// What the k best of a row have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Threshold {
-    /// Scores above it are kept.
-    value: f32,
+    /// Ranks above it are kept.
+    rank: u32,
     /// So many of those that equal it are kept, the earlier ones.
     ties: usize,
 }
 
-/// The threshold of the k largest scores among those of visible keys.
+/// The threshold of the k largest scores that are not [`HIDDEN`].
 ///
-/// Cost: one comparison a score, and O(room) whenever room is full, which for scores in no
-/// particular order happens O(log(Nk/k)) times.
-pub(super) fn threshold(
-    scores: &[f32],
-    k: usize,
-    visible: impl Fn(usize) -> bool,
-    room: &mut [f32],
-) -> Threshold {
-    let mut best = f32::NEG_INFINITY;
-    let mut full = false;
-    let mut held = 0;
-    for (group, scores) in scores.chunks(GROUP).enumerate() {
-        if full
-            && !scores
-                .iter()
-                .fold(false, |any, &s| any | (s > best) | s.is_nan())
-        {
-            continue;
-        }
-        for (lane, s) in scores.iter().enumerate() {
-            let better = !full || s.total_cmp(&best) == Ordering::Greater;
-            if better && visible(group * GROUP + lane) {
-                if held == room.len() {
-                    best = kth(&mut room[..held], k);
-                    (full, held) = (true, k);
-                    if s.total_cmp(&best) != Ordering::Greater {
-                        continue;
-                    }
-                }
-                room[held] = *s;
-                held += 1;
+/// Cost: two passes over the row and 32 over each of 2k maxima and the scores that reach the k-th
+/// of them; 32 passes over a row of fewer than 4k.
+#[inline(always)]
+pub(super) fn threshold(scores: &[f32], k: usize, room: &mut [f32]) -> Threshold {
+    let all = Threshold {
+        rank: VISIBLE,
+        ties: usize::MAX,
+    };
+    if scores.len() <= k {
+        return all;
+    }
+    let candidates = if folds(k, scores.len()) {
+        let (maxima, room) = room.split_at_mut(maxima(k));
+        maxima.fill(HIDDEN);
+        for scores in scores.chunks(maxima.len()) {
+            for (most, &s) in maxima.iter_mut().zip(scores) {
+                *most = if rank(s) > rank(*most) { s } else { *most };
             }
         }
+        let bound = kth(maxima, k).max(VISIBLE);
+        let mut held = 0;
+        each_at_least(scores, bound, |_, s| {
+            room[held] = s;
+            held += 1;
+        });
+        &room[..held]
+    } else {
+        scores
+    };
+    let rank = kth(candidates, k);
+    if rank < VISIBLE {
+        return all;
     }
-    if held <= k && !full {
-        return Threshold {
-            value: f32::NEG_INFINITY,
-            ties: usize::MAX,
-        };
-    }
-    let value = kth(&mut room[..held], k);
-    let above = room[..k]
-        .iter()
-        .filter(|s| s.total_cmp(&value) == Ordering::Greater)
-        .count();
     Threshold {
-        value,
-        ties: k - above,
+        rank,
+        ties: k - reaching(candidates, rank + 1),
     }
 }
 
-/// The k-th largest of at least k scores; the k largest are moved to the front.
-fn kth(scores: &mut [f32], k: usize) -> f32 {
-    *scores.select_nth_unstable_by(k - 1, descending).1
+/// The k-th largest rank, 0 where there are fewer: bit after bit from the highest, the largest rank
+/// that k scores reach.
+#[inline(always)]
+fn kth(scores: &[f32], k: usize) -> u32 {
+    let mut rank = 0;
+    for bit in (0..u32::BITS).rev() {
+        let higher = rank | 1 << bit;
+        rank = if reaching(scores, higher) >= k {
+            higher
+        } else {
+            rank
+        };
+    }
+    rank
+}
+
+/// How many scores have at least this rank.
+#[inline(always)]
+fn reaching(scores: &[f32], least: u32) -> usize {
+    // Counted in 32 bits: as many lanes as the scores have.
+    let count =
+        |scores: &[f32]| -> u32 { scores.iter().map(|&s| u32::from(rank(s) >= least)).sum() };
+    scores
+        .chunks(1 << 30)
+        .map(|part| count(part) as usize)
+        .sum()
+}
+
+/// Calls `found` on the scores that have at least this rank, in order.
+#[inline(always)]
+fn each_at_least(scores: &[f32], least: u32, mut found: impl FnMut(usize, f32)) {
+    let (groups, rest) = scores.as_chunks::<GROUP>();
+    for (group, scores) in groups.iter().enumerate() {
+        let mut bits = 0_u32;
+        for (lane, &s) in scores.iter().enumerate() {
+            bits |= u32::from(rank(s) >= least) << lane;
+        }
+        while bits != 0 {
+            let lane = bits.trailing_zeros() as usize;
+            found(group * GROUP + lane, scores[lane]);
+            bits &= bits - 1;
+        }
+    }
+    for (lane, &s) in rest.iter().enumerate() {
+        if rank(s) >= least {
+            found(groups.len() * GROUP + lane, s);
+        }
+    }
 }
 
 /// Calls `keep` on the kept keys, in order.
-pub(super) fn each_kept(
-    scores: &[f32],
-    threshold: Threshold,
-    visible: impl Fn(usize) -> bool,
-    mut keep: impl FnMut(usize, f32),
-) {
-    let Threshold { value, mut ties } = threshold;
-    for (group, scores) in scores.chunks(GROUP).enumerate() {
-        if !scores
-            .iter()
-            .fold(false, |any, &s| any | (s >= value) | s.is_nan())
-        {
-            continue;
-        }
-        for (lane, s) in scores.iter().enumerate() {
-            let j = group * GROUP + lane;
-            let order = s.total_cmp(&value);
-            if order == Ordering::Less || order == Ordering::Equal && ties == 0 || !visible(j) {
-                continue;
+#[inline(always)]
+pub(super) fn each_kept(scores: &[f32], threshold: Threshold, mut keep: impl FnMut(usize, f32)) {
+    let mut ties = threshold.ties;
+    each_at_least(scores, threshold.rank, |j, s| {
+        if rank(s) == threshold.rank {
+            if ties == 0 {
+                return;
             }
-            ties -= usize::from(order == Ordering::Equal);
-            keep(j, *s);
+            ties -= 1;
         }
-    }
+        keep(j, s);
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cmp::Ordering;
 
     fn kept(scores: &[f32], k: usize, hidden: &[bool]) -> Vec<usize> {
-        let visible = |j: usize| !hidden[j];
+        let hide = |(&s, &hidden)| if hidden { HIDDEN } else { s };
+        let scores: Vec<f32> = scores.iter().zip(hidden).map(hide).collect();
         let mut room = vec![0.0; room(k, scores.len())];
-        let threshold = threshold(scores, k, visible, &mut room);
+        let threshold = threshold(&scores, k, &mut room);
         let mut kept = Vec::new();
-        each_kept(scores, threshold, visible, |j, _| kept.push(j));
+        each_kept(&scores, threshold, |j, _| kept.push(j));
         kept
     }
 
