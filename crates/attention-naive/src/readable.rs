@@ -6,7 +6,7 @@ use attention::{
     Attention, Bias, Capabilities, Family, Feature, Geometry, Gradients, Head, Output, OutputMut,
     Problem, Result, RowBlock, Scratch, Variant, Workers, expect_shape,
 };
-use ndarray::{Array2, Array4, ArrayD, ArrayView1, ArrayView4, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array4, ArrayD, ArrayView4, ArrayViewMut2, Axis};
 use std::collections::BTreeMap;
 
 /// Attention by its definition: loops, no tricks.
@@ -77,7 +77,7 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
         // 1. S = scale·QKᵀ + bias, for the keys that the query may see.
         for j in visible.clone().filter(sees) {
             let bias = head.bias.map_or(0.0, |bias| bias.at(i, j));
-            s[j] = dot(head.q.row(i), head.k.row(j)) * head.scale + bias;
+            s[j] = head.q.row(i).dot(&head.k.row(j)) * head.scale + bias;
         }
 
         // 2. The row maximum, subtracted so that no exponential overflows.
@@ -156,13 +156,13 @@ fn differentiate(
         let bias = |j| head.bias.map_or(0.0, |bias| bias.at(i, j));
         let s: Vec<f32> = visible
             .iter()
-            .map(|&j| dot(head.q.row(i), head.k.row(j)) * head.scale + bias(j))
+            .map(|&j| head.q.row(i).dot(&head.k.row(j)) * head.scale + bias(j))
             .collect();
         let max = s.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let e: Vec<f32> = s.iter().map(|s| (s - max).exp()).collect();
         let sum: f32 = e.iter().sum();
         let p: Vec<f32> = e.iter().map(|e| e / sum).collect();
-        let dp: Vec<f32> = visible.iter().map(|&j| dot(d_o, head.v.row(j))).collect();
+        let dp: Vec<f32> = visible.iter().map(|&j| d_o.dot(&head.v.row(j))).collect();
         let mean: f32 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
         for ((&j, p), dp) in visible.iter().zip(&p).zip(&dp) {
             let ds = p * (dp - mean);
@@ -230,8 +230,4 @@ fn gather(problem: &Problem<'_>, heads: &[Head<'_>], parts: Vec<HeadGradients>) 
         }
     }
     all
-}
-
-fn dot(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

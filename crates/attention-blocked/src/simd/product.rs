@@ -9,6 +9,10 @@ pub(crate) const QUERIES: usize = 64;
 /// queries this gives the accumulators that hide the latency of a multiply-add.
 const ROWS: usize = 4;
 
+/// Multiply-adds in one chain. Longer dot products are summed in pieces, since the rounding error of
+/// a chain grows with its length, and that of a score of 100 is already what an exact kernel may have.
+const CHAIN: usize = 64;
+
 /// Sᵀ `[keys, QUERIES]` = K `[keys, D]` · Qᵀ `[D, QUERIES]`, for the first `lanes` queries rounded up
 /// to whole vectors.
 ///
@@ -32,14 +36,28 @@ pub(crate) unsafe fn score_keys<V: Vector>(
             let vectors = vectors_left::<V>(lanes, q);
             let mut j = 0;
             while j < keys {
+                let (k, c) = (k.add(j * k_stride), st.add(j * QUERIES + q));
+                let first = d.min(CHAIN);
                 let a = Broadcast {
-                    data: k.add(j * k_stride),
+                    data: k,
                     row: k_stride,
                     step: 1,
-                    steps: d,
+                    steps: first,
                 };
-                let (b, c) = (qt.add(q), st.add(j * QUERIES + q));
-                j += micro::<V, false>(vectors, keys - j, a, b, c);
+                let done = micro::<V, false>(vectors, keys - j, a, qt.add(q), c);
+                let mut t = first;
+                while t < d {
+                    let steps = (d - t).min(CHAIN);
+                    let a = Broadcast {
+                        data: k.add(t),
+                        row: k_stride,
+                        step: 1,
+                        steps,
+                    };
+                    micro::<V, true>(vectors, keys - j, a, qt.add(t * QUERIES + q), c);
+                    t += steps;
+                }
+                j += done;
             }
             q += vectors * V::LANES;
         }
