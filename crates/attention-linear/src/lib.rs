@@ -7,7 +7,7 @@
 //! Loops run on the widest vectors of the machine (AVX-512, AVX2 with FMA, NEON, or what the
 //! compiler makes of scalar code), chosen at run time. Features and sums of a row have the same bits
 //! on all of these; matrix products are rounded once a step with fused multiply-add and twice
-//! without. Outputs therefore have the bits of one instruction set. Error budgets hold on each.
+//! without. Outputs therefore have the bits of one instruction set; error budgets leave room for either.
 //!
 //! ```
 //! use attention::variant::Parameters;
@@ -36,6 +36,7 @@ mod matmul;
 mod projection;
 mod reduce;
 mod support;
+mod wide;
 
 pub use elu::VARIANT as ELU;
 pub use favor::VARIANT as FAVOR;

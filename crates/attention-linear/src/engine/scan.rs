@@ -10,9 +10,9 @@ use super::state::{self, State};
 use crate::exp::exp;
 use crate::matmul::{LANES, ROWS, Rows, add_product};
 use crate::reduce::{dot, largest, sum};
+use crate::wide::wide;
 use attention::{Head, RowBlock};
 use ndarray::ArrayView2;
-use pulp::Arch;
 use std::ops::Range;
 
 /// How far ln φ of a key may lie above the state's units. Features up to e^60 times as large leave
@@ -212,7 +212,7 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
         transpose(head.k, keys.clone(), self.transposed);
         copy_rows(head.v, keys.clone(), self.v, self.sizes.value_stride());
         let map = self.engine.map;
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
             || map.keys(self.transposed, keys.len(), self.phi_k),
         );
@@ -228,21 +228,25 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
 
     /// The largest ln φ of each feature among the loaded keys; NaN is passed over.
     fn find_peaks(&mut self, n: usize) {
-        let peaks = self.peaks.iter_mut().zip(self.phi_k.chunks_exact(CHUNK));
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
-            || peaks.for_each(|(peak, row)| *peak = largest(&row[..n])),
+            || {
+                let rows = self.phi_k.chunks_exact(CHUNK);
+                for (peak, row) in self.peaks.iter_mut().zip(rows) {
+                    *peak = largest(&row[..n]);
+                }
+            },
         );
     }
 
     /// The first loaded key with a feature that does not fit the state's units.
     fn first_above_headroom(&self, n: usize) -> Option<usize> {
         let mut excess = [f32::NEG_INFINITY; CHUNK];
-        let rows = self.phi_k.chunks_exact(CHUNK).zip(self.state.tops.iter());
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
             || {
-                for (row, &top) in rows {
+                let rows = self.phi_k.chunks_exact(CHUNK);
+                for (row, &top) in rows.zip(self.state.tops.iter()) {
                     for (most, &x) in excess.iter_mut().zip(row) {
                         let above = x - top;
                         *most = if above > *most { above } else { *most };
@@ -256,12 +260,11 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
     /// From ln φ to φ in the state's units.
     fn exponentiate(&mut self, n: usize) {
         let n = n.next_multiple_of(LANES);
-        let rows = self.phi_k.chunks_exact_mut(CHUNK);
-        let rows = rows.zip(self.state.tops.iter());
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
             || {
-                for (row, &top) in rows {
+                let rows = self.phi_k.chunks_exact_mut(CHUNK);
+                for (row, &top) in rows.zip(self.state.tops.iter()) {
                     for x in &mut row[..n] {
                         *x = exp(*x - top);
                     }
@@ -283,7 +286,7 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
         let n = rows.len();
         copy_rows(head.q, rows.clone(), self.q, d);
         let (map, keys_seen) = (self.engine.map, visible(rows.start));
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
             || {
                 map.queries(self.q, n, self.phi_q, features);
@@ -314,7 +317,7 @@ impl<'s, 'e, M: FeatureMap> Scan<'s, 'e, M> {
 
         let first = rows.start - block.rows.start;
         let inside = |r: usize| visible(rows.start + r) - keys.start;
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
             || self.divide(n, block, first, inside),
         );

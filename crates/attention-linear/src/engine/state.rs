@@ -4,7 +4,7 @@ use super::map::{CHUNK, Normaliser};
 use crate::exp::exp;
 use crate::matmul::{Rows, add_product};
 use crate::reduce::{dot, sum};
-use pulp::Arch;
+use crate::wide::wide;
 
 /// Sums over keys. With logarithmic features, feature f is held in units of exp(tops[f]), the
 /// largest that it has had: no key is lost to another one's size.
@@ -49,15 +49,16 @@ impl<'a> State<'a> {
             stride: CHUNK,
         };
         add_product(keys, v, (self.values, v.stride), (width, n, v.stride));
-        let totals = self.features.iter_mut().zip(phi.chunks_exact(CHUNK));
-        Arch::new().dispatch(
+        wide(
             #[inline(always)]
-            || match normaliser {
-                Normaliser::RowSum => totals.for_each(|(total, row)| *total += sum(&row[..n])),
-                Normaliser::KeyColumns => {
-                    totals.for_each(|(total, row)| *total += dot(&row[..n], &row[..n]));
+            || {
+                for (total, row) in self.features.iter_mut().zip(phi.chunks_exact(CHUNK)) {
+                    *total += match normaliser {
+                        Normaliser::RowSum => sum(&row[..n]),
+                        Normaliser::KeyColumns => dot(&row[..n], &row[..n]),
+                        Normaliser::None => 0.0,
+                    };
                 }
-                Normaliser::None => {}
             },
         );
     }

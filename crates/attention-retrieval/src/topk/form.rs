@@ -4,7 +4,6 @@ use super::score::score;
 use attention::oracle::dot;
 use attention::{Form, Head};
 use ndarray::{Array2, ArrayView1};
-use pulp::Arch;
 
 /// Top-k attention in f64 for some rows. Cost: O(rows·Nk·(D + log Nk)).
 pub(super) fn form(k: usize, head: &Head<'_>, rows: &[usize]) -> Form {
@@ -24,14 +23,7 @@ pub(super) fn form(k: usize, head: &Head<'_>, rows: &[usize]) -> Form {
             .mask
             .span(i)
             .filter(|&j| head.mask.regular(i, j))
-            .map(|j| {
-                // Dispatched for a fused multiply-add in hardware, where there is one.
-                let score = Arch::new().dispatch(
-                    #[inline(always)]
-                    || score(&narrow_query, &narrow[j], head.scale, bias(j)),
-                );
-                (score, j)
-            })
+            .map(|j| (score(&narrow_query, &narrow[j], head.scale, bias(j)), j))
             .collect();
         kept.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         kept.truncate(k);

@@ -1,7 +1,7 @@
 //! Scores in f32, of one pair and of a tile of pairs: the same bits.
 
 use ndarray::ArrayView2;
-use pulp::{Simd, bytemuck};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
 use std::ops::Range;
 
 /// Keys of a tile, a multiple of every register block's width. At D = 64 the transposed tile takes
@@ -11,11 +11,24 @@ pub(super) const TILE: usize = 64;
 /// The score that decides which keys are kept: products summed in the order of D by fused
 /// multiply-add, which gives the same bits on every machine; then scaled, then biased; one NaN and
 /// one zero, so that scores have one order.
-#[inline(always)]
 pub(super) fn score(q: &[f32], k: &[f32], scale: f32, bias: f32) -> f32 {
-    let pairs = q.iter().zip(k);
-    let sum = pairs.fold(0.0_f32, |sum, (q, k)| q.mul_add(*k, sum));
-    finish(sum, scale, bias)
+    finish(Arch::new().dispatch(Product { q, k }), scale, bias)
+}
+
+/// A sum of products, dispatched for a fused multiply-add in hardware where there is one.
+struct Product<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> f32 {
+        let pairs = self.q.iter().zip(self.k);
+        pairs.fold(0.0, |sum, (q, k)| q.mul_add(*k, sum))
+    }
 }
 
 #[inline(always)]
@@ -161,7 +174,6 @@ impl Pairs<'_> {
 mod tests {
     use super::*;
     use ndarray::Array2;
-    use pulp::{Arch, WithSimd};
 
     struct Tile<'a, F>(Pairs<'a>, F, &'a mut [f32], usize);
 
