@@ -1,6 +1,6 @@
 //! The command line: one subcommand a file in [`crate::commands`].
 
-use crate::commands::{apply, doctor, list, verify};
+use crate::commands::{apply, demo, doctor, list, plan, report, run, verify};
 use crate::failure::Failure;
 use crate::output;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -18,17 +18,21 @@ struct Cli {
 
 const AFTER: &str = "\
 Try first:
-  attnbench doctor           is this machine fit for measuring?
+  attnbench demo             a small sweep on simulated data, a report, and which variant to use when
   attnbench list variants    what can be compared, and what each can do
-  attnbench verify           does every variant keep its promises here?
+  attnbench doctor           is this machine fit for measuring?
 
 Exit codes: 0 all went well, 1 the work failed, 2 the request was wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Plan(plan::Plan),
+    Report(report::Report),
+    List(list::List),
     Apply(Box<apply::Apply>),
     Verify(verify::Verify),
-    List(list::List),
     Doctor(doctor::Doctor),
 }
 
@@ -36,9 +40,13 @@ enum Command {
 pub(crate) fn run() -> Result<(), Failure> {
     match Cli::parse().command {
         None => output::line(Cli::command().render_help().to_string().trim_end()),
+        Some(Command::Demo(demo)) => demo.run(),
+        Some(Command::Run(run)) => run.run(),
+        Some(Command::Plan(plan)) => plan.run(),
+        Some(Command::Report(report)) => report.run(),
+        Some(Command::List(list)) => list.run(),
         Some(Command::Apply(apply)) => apply.run(),
         Some(Command::Verify(verify)) => verify.run(),
-        Some(Command::List(list)) => list.run(),
         Some(Command::Doctor(doctor)) => doctor.run(),
     }
 }

@@ -3,6 +3,9 @@
 use crate::output;
 use attention::Feature;
 use attention_variants::{Configured, RegistryError, VARIANTS};
+use experiment::{ConfigError, DataError, PlanError, RunError, StoreError};
+use miette::Diagnostic;
+use report::ReportError;
 use std::process::ExitCode;
 
 /// Why a command did not do what was asked.
@@ -22,6 +25,8 @@ pub(crate) enum Failure {
         /// What to do.
         help: Option<String>,
     },
+    /// A config is at fault, and is shown with the place: exit code 2.
+    Config(miette::Report),
     /// Whoever read the output has gone, and is owed no explanation.
     ReaderGone,
 }
@@ -50,6 +55,10 @@ impl Failure {
         let (what, help, code) = match self {
             Self::Request { what, help } => (what, help, 2),
             Self::Work { what, help } => (what, help, 1),
+            Self::Config(report) => {
+                output::note(format_args!("{report:?}"));
+                return ExitCode::from(2);
+            }
             Self::ReaderGone => return ExitCode::SUCCESS,
         };
         output::note(format_args!("error: {what}"));
@@ -86,6 +95,53 @@ impl From<attention::Error> for Failure {
             ),
             _ => Self::request(what, None),
         }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        if error.source_code().is_some() {
+            return Self::Config(miette::Report::new(error));
+        }
+        Self::Request {
+            what: error.to_string(),
+            help: error.help().map(|help| help.to_string()),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Data(DataError::Threads(_)) => Self::work(error.to_string(), None),
+            _ => Self::request(error.to_string(), None),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(error) => error.into(),
+            _ => Self::work(error.to_string(), None),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotARun { .. } | StoreError::OtherRun { .. } => {
+                Self::request(error.to_string(), None)
+            }
+            _ => Self::work(error.to_string(), None),
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        Self::work(error.to_string(), None)
     }
 }
 

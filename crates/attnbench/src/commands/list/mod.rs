@@ -1,14 +1,15 @@
 //! `list`: what there is to choose from, straight from the registries.
 
+mod experiments;
+mod metrics;
 mod variants;
+mod workloads;
 
 use crate::failure::Failure;
 use crate::output;
 use clap::{Args, ValueEnum};
 
 /// List what there is to choose from
-///
-/// variants: names for configs and `apply`, with parameters, what each supports, and why not the rest.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// What to list
@@ -21,14 +22,31 @@ pub(crate) struct List {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
+    /// Attention variants: parameters, what each supports, and why not the rest
     Variants,
+    /// What Q, K and V can be made of
+    Workloads,
+    /// The columns of records and summaries
+    Metrics,
+    /// Experiments that come with the program
+    Experiments,
 }
 
 impl List {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        match (self.what, self.json) {
-            (What::Variants, false) => output::line(variants::text()?),
-            (What::Variants, true) => output::json(&variants::json()?),
+        if self.json {
+            return output::json(&match self.what {
+                What::Variants => variants::json()?,
+                What::Workloads => workloads::json(),
+                What::Metrics => metrics::json(),
+                What::Experiments => experiments::json()?,
+            });
+        }
+        match self.what {
+            What::Variants => output::line(variants::text()?),
+            What::Workloads => output::line(workloads::text()),
+            What::Metrics => output::line(metrics::table()),
+            What::Experiments => output::line(experiments::table()?),
         }
     }
 }
