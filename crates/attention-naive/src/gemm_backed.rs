@@ -93,7 +93,7 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
                     row[j] = f32::NEG_INFINITY;
                 });
         }
-        let (max, sum) = arch.dispatch(|| exponentiate(row, visible.clone()));
+        let (max, sum) = arch.dispatch(Exponentiate { row, visible });
         sums[r] = sum;
         if head.mask.count(i) == 0 {
             continue;
@@ -123,26 +123,39 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
 }
 
 /// Turns the visible part of a row of S into exp(S - max), the rest into zero; gives max and sum.
-#[inline(always)]
-fn exponentiate(row: &mut [f32], visible: Range<usize>) -> (f32, f32) {
-    row[..visible.start].fill(0.0);
-    row[visible.end..].fill(0.0);
-    let row = &mut row[visible];
-    let max = lanes(
-        row,
-        f32::NEG_INFINITY,
-        |m, s| if s > m { s } else { m },
-        f32::max,
-    );
-    if max == f32::NEG_INFINITY && row.iter().all(|s| !s.is_nan()) {
-        // Nothing to see; the caller knows whether by mask or by infinite scores.
-        row.fill(0.0);
-        return (max, f32::NAN);
+///
+/// A type of its own: the shim that a borrowing closure is called through would be compiled without
+/// the instructions that the dispatch has found.
+struct Exponentiate<'a> {
+    row: &'a mut [f32],
+    visible: Range<usize>,
+}
+
+impl pulp::WithSimd for Exponentiate<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> (f32, f32) {
+        let Self { row, visible } = self;
+        row[..visible.start].fill(0.0);
+        row[visible.end..].fill(0.0);
+        let row = &mut row[visible];
+        let max = lanes(
+            row,
+            f32::NEG_INFINITY,
+            |m, s| if s > m { s } else { m },
+            f32::max,
+        );
+        if max == f32::NEG_INFINITY && row.iter().all(|s| !s.is_nan()) {
+            // Nothing to see; the caller knows whether by mask or by infinite scores.
+            row.fill(0.0);
+            return (max, f32::NAN);
+        }
+        for s in row.iter_mut() {
+            *s = exp2_nonpositive((*s - max) * LOG2_E);
+        }
+        (max, lanes(row, 0.0, |sum, p| sum + p, |a, b| a + b))
     }
-    for s in row.iter_mut() {
-        *s = exp2_nonpositive((*s - max) * LOG2_E);
-    }
-    (max, lanes(row, 0.0, |sum, p| sum + p, |a, b| a + b))
 }
 
 /// Folds a row in sixteen lanes, so that the order of additions is fixed and the loop vectorises.
