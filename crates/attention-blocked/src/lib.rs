@@ -51,3 +51,8 @@ pub fn attend(problem: &Problem<'_>, workers: &Workers) -> Output {
     );
     output
 }
+
+/// The README's example, run as it is printed there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
