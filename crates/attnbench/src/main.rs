@@ -1,6 +1,11 @@
 //! Command line of attnbench: reads arguments, calls the library crates, prints what they answer.
 
 #![forbid(unsafe_code)]
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "doc comments of arguments are printed by --help as they stand"
+)]
 
 mod cli;
 mod commands;

@@ -99,8 +99,8 @@ fn machine(machine: &Machine, session: Option<&Session>) -> Vec<(String, String)
         for rate in &session.rates {
             let (peak, read) = (rate.peak.gflops, rate.bandwidth.read_gb_s);
             let best = format!(
-                "{peak:.0} GFLOP/s, {read:.1} GB/s read, {} threads",
-                rate.threads
+                "{peak:.0} GFLOP/s, {read:.1} GB/s read, {}",
+                output::threads(rate.threads)
             );
             rows.push(("Peak", best));
         }

@@ -23,7 +23,7 @@ impl Teller {
     /// A bar if stderr is a terminal.
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}");
+            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });

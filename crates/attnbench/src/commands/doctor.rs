@@ -123,7 +123,11 @@ impl Findings {
         for peak in &self.peaks {
             lines.push((
                 "FMA peak",
-                format!("{:.0} GFLOP/s, {}", peak.gflops, threads(peak.threads)),
+                format!(
+                    "{:.0} GFLOP/s, {}",
+                    peak.gflops,
+                    output::threads(peak.threads)
+                ),
             ));
         }
         for b in &self.bandwidth {
@@ -131,7 +135,10 @@ impl Findings {
                 "{:.1} GB/s read, {:.1} GB/s triad",
                 b.read_gb_s, b.triad_gb_s
             );
-            lines.push(("bandwidth", format!("{rates}, {}", threads(b.threads))));
+            lines.push((
+                "bandwidth",
+                format!("{rates}, {}", output::threads(b.threads)),
+            ));
         }
         let mut text: Vec<_> = lines
             .into_iter()
@@ -174,13 +181,5 @@ impl Findings {
         } else {
             texts.join(", ")
         }
-    }
-}
-
-fn threads(n: usize) -> String {
-    if n == 1 {
-        "1 thread".into()
-    } else {
-        format!("{n} threads")
     }
 }
