@@ -24,5 +24,5 @@ mod write;
 pub use chart::{Chart, charts};
 pub use context::Context;
 pub use error::ReportError;
-pub use findings::{Choice, Findings, Level, SettingFinding, Trouble, findings, headline};
+pub use findings::{Advice, Choice, Findings, Level, SettingFinding, Trouble, findings, headline};
 pub use write::{ReportFiles, write_report};

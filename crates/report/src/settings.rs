@@ -2,7 +2,7 @@
 
 use crate::order::natural;
 use experiment::record::{Record, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind of workload that is read from a log instead of generated.
 const HISTORIES: &str = "histories";
@@ -82,12 +82,18 @@ impl Condition {
             if self.jagged { "jagged" } else { "padded" }.into(),
             crate::numbers::count(self.threads, "thread"),
             format!("seed {}", self.seed),
-            format!("data {}", short(&self.data)),
+            match short(&self.data) {
+                "" => String::new(),
+                data => format!("data {data}"),
+            },
             self.isa.clone(),
             format!("machine {}", short(&self.machine)),
         ]
     }
 }
+
+/// The aspect that tells data under one name apart.
+const DATA: usize = 8;
 
 /// Aspects that say nothing to a reader unless they vary.
 const QUIET: [usize; 5] = [5, 7, 8, 9, 10];
@@ -136,6 +142,8 @@ pub(crate) fn median_ms(record: &Record) -> Option<f64> {
 pub(crate) struct Settings<'a> {
     pub(crate) all: Vec<Setting<'a>>,
     varies: Vec<bool>,
+    /// Labels that several data go by.
+    ambiguous: BTreeSet<String>,
     lengths_vary: bool,
 }
 
@@ -168,10 +176,23 @@ impl<'a> Settings<'a> {
                 .map(|i| rows.iter().any(|row| row[i] != first[i]))
                 .collect(),
         };
+        let mut data: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for setting in &all {
+            let Condition { label, data: d, .. } = &setting.condition;
+            if !d.is_empty() {
+                data.entry(label).or_default().insert(d);
+            }
+        }
+        let ambiguous = data
+            .into_iter()
+            .filter(|(_, checksums)| checksums.len() > 1)
+            .map(|(label, _)| label.to_string())
+            .collect();
         let lengths_vary = all.iter().any(|s| s.nk != all[0].nk);
         Settings {
             all,
             varies,
+            ambiguous,
             lengths_vary,
         }
     }
@@ -200,6 +221,8 @@ impl<'a> Settings<'a> {
             .into_iter()
             .enumerate()
             .filter(|(i, text)| self.varies[*i] && !text.is_empty())
+            // Names that differ tell their data apart already.
+            .filter(|(i, _)| *i != DATA || self.ambiguous.contains(&condition.label))
             .map(|(_, text)| text)
             .collect();
         words.join(", ")

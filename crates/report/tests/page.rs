@@ -126,6 +126,31 @@ fn charts_are_drawn_where_their_axis_varies() {
 }
 
 #[test]
+fn the_title_on_sparsity_weighs_the_nearest_to_the_ideal_against_the_most_skilful() {
+    let at = |label: &str, sparsity: f64, ms: f64, error: f64, flops: u64| {
+        let mut row = cell(label, "retrieval", 4096, ms, error);
+        row.mask_sparsity = sparsity;
+        row.cost.flops = flops;
+        row
+    };
+    let mut dense = cell("blocked", "blocked", 4096, 100.0, 2e-7);
+    dense.cost.flops = 1000;
+    let rows = [
+        dense,
+        at("window w=2", 0.9, 20.0, 0.6, 100),
+        at("window w=4", 0.8, 30.0, 0.4, 200),
+        at("search k=1", 0.99, 150.0, 0.5, 510),
+        at("search k=2", 0.9, 160.0, 0.2, 550),
+    ];
+    let charts = charts(&rows);
+    let chart = charts.iter().find(|c| c.name() == "sparsity").unwrap();
+    insta::assert_snapshot!(
+        chart.title(),
+        @"window w=2 at 90 % sparsity takes 20 % of the dense time (ideal 10 %) at skill 0.53; search k=2, which still does 55 % of the work, takes 160 % at skill 0.95"
+    );
+}
+
+#[test]
 fn numbers_that_are_not_finite_break_nothing() {
     let mut rows = small();
     if let Some(accuracy) = &mut rows[1].accuracy {

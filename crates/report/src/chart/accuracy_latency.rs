@@ -1,11 +1,11 @@
 //! What accuracy costs in time: a panel a setting, points with intervals, the frontier as a step line.
 
 use super::axis::{Axis, time_ticks};
-use super::layout::{LABEL, Layout, MARGIN, heading, legend};
+use super::labels::{Label, draw_labels};
+use super::layout::{Layout, MARGIN, TITLE_PITCH, heading, legend, title_lines};
 use super::palette::Color;
 use super::panel::{Block, Panel};
-use super::render::text_width;
-use super::scene::{Anchor, Font, Point, Scene, Stroke};
+use super::scene::{Point, Scene, Stroke};
 use super::style::{Styles, mark, whisker};
 use super::{Drawing, note};
 use crate::findings::{SettingFinding, tally};
@@ -124,19 +124,26 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
     let columns = layout.columns_for(panels.len(), 3);
     let cell = (layout.width - MARGIN) / columns as f64;
     let height = if columns == 3 { 270.0 } else { 320.0 };
-    let pitch = height + 96.0;
+    let width = cell - 86.0;
+    let titles: Vec<Vec<String>> = panels
+        .iter()
+        .map(|s| title_lines(&settings.setting_label(s), width + 12.0))
+        .collect();
+    let more = titles.iter().map(Vec::len).max().unwrap_or(0).max(1) - 1;
+    let above = 32.0 + TITLE_PITCH * more as f64;
+    let pitch = height + 64.0 + above;
     for (i, setting) in panels.iter().enumerate() {
         let (column, row) = (i % columns, i / columns);
         let x = time_axis(&drawable(setting))?;
         let panel = Panel {
             left: 80.0 + column as f64 * cell,
-            top: top + 32.0 + row as f64 * pitch,
-            width: cell - 86.0,
+            top: top + above + row as f64 * pitch,
+            width,
             height,
             x,
             y: y.clone(),
         };
-        panel.frame(&mut scene, &settings.setting_label(setting), column == 0);
+        panel.frame(&mut scene, &titles[i], column == 0);
         draw_points(&mut scene, &panel, &drawable(setting), styles);
     }
     scene.height = top + panels.len().div_ceil(columns) as f64 * pitch - 10.0;
@@ -164,12 +171,18 @@ fn draw_points(scene: &mut Scene, panel: &Panel, rows: &[&Record], styles: &Styl
     let mut lines = draw_sweeps(scene, panel, rows, &values, styles);
     lines.extend(draw_frontier(scene, panel, &values, &best));
     let places: Vec<Point> = values.iter().map(|&(x, y)| panel.at(x, y)).collect();
-    for (record, &(x, y)) in rows.iter().zip(&values) {
+    let mut reach: Vec<(f64, f64)> = places.iter().map(|p| (p.0, p.0)).collect();
+    for ((record, &(x, y)), reach) in rows.iter().zip(&values).zip(&mut reach) {
         let color = styles.get(record).color;
         if let (Some(latency), Some((_, (low, high)))) = (record.latency.as_ref(), errors(record)) {
             let (from, to) = latency.interval_ms;
-            whisker(scene, panel.at(from, y), panel.at(to, y), color);
-            whisker(scene, panel.at(x, low), panel.at(x, high), color);
+            let across = [panel.at(from, y), panel.at(to, y)];
+            let upright = [panel.at(x, low), panel.at(x, high)];
+            *reach = (across[0].0, across[1].0);
+            for bar in [across, upright] {
+                whisker(scene, bar[0], bar[1], color);
+                lines.push(bar.into());
+            }
         }
     }
     for (record, &place) in rows.iter().zip(&places) {
@@ -178,18 +191,17 @@ fn draw_points(scene: &mut Scene, panel: &Panel, rows: &[&Record], styles: &Styl
     }
     let mut order = best.clone();
     order.extend((0..rows.len()).filter(|i| !best.contains(i)));
-    let labels: Vec<(Point, &str, Color)> = order
+    let labels: Vec<Label> = order
         .iter()
-        .map(|&i| {
-            (
-                places[i],
-                rows[i].variant.label.as_str(),
-                styles.get(rows[i]).color,
-            )
+        .map(|&i| Label {
+            at: places[i],
+            reach: reach[i],
+            text: &rows[i].variant.label,
+            color: styles.get(rows[i]).color,
         })
         .collect();
     let mut taken: Vec<Block> = places.iter().map(|&p| Block::around(p, 5.5)).collect();
-    taken.extend(lines.iter().flat_map(|line| along(line)));
+    taken.extend(lines.iter().flat_map(|line| Block::along(line)));
     draw_labels(scene, panel, &labels, taken);
 }
 
@@ -239,68 +251,6 @@ fn draw_sweeps(
         }
     }
     lines
-}
-
-/// Small blocks along a line, so that labels keep off it.
-fn along(line: &[Point]) -> Vec<Block> {
-    const STEP: f64 = 3.0;
-    let mut blocks = Vec::new();
-    for pair in line.windows(2) {
-        let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
-        let pieces = ((to_x - x).hypot(to_y - y) / STEP).ceil().max(1.0);
-        blocks.extend((0..=pieces as usize).map(|k| {
-            let share = k as f64 / pieces;
-            Block::around((x + (to_x - x) * share, y + (to_y - y) * share), 1.0)
-        }));
-    }
-    blocks
-}
-
-/// Writes each label beside its point where it covers nothing; those without room stay to the legend.
-fn draw_labels(
-    scene: &mut Scene,
-    panel: &Panel,
-    labels: &[(Point, &str, Color)],
-    mut taken: Vec<Block>,
-) {
-    let size = LABEL - 1.0;
-    let frame = Block {
-        left: panel.left + 1.0,
-        top: panel.top - 2.0,
-        right: panel.right() + 4.0,
-        bottom: panel.bottom() - 1.0,
-    };
-    for &((x, y), text, color) in labels {
-        let width = text_width(text, size, false);
-        let spots = [
-            (9.0, 4.0),
-            (-9.0 - width, 4.0),
-            (9.0, -6.0),
-            (9.0, 14.0),
-            (-9.0 - width, -6.0),
-            (-9.0 - width, 14.0),
-            (-width / 2.0, -10.0),
-            (-width / 2.0, 18.0),
-            (4.0, -12.0),
-            (4.0, 20.0),
-            (-4.0 - width, -12.0),
-            (-4.0 - width, 20.0),
-        ];
-        let free = spots.into_iter().find_map(|(dx, dy)| {
-            let block = Block {
-                left: x + dx - 1.0,
-                top: y + dy - size * 0.85,
-                right: x + dx + width + 1.0,
-                bottom: y + dy + size * 0.25,
-            };
-            let clear = block.inside(&frame) && !taken.iter().any(|t| t.overlaps(&block));
-            clear.then_some(((x + dx, y + dy), block))
-        });
-        if let Some((at, block)) = free {
-            taken.push(block);
-            scene.text(at, text, Font::new(size, color).anchored(Anchor::Start));
-        }
-    }
 }
 
 /// How to read the chart, for the page.

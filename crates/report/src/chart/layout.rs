@@ -38,10 +38,24 @@ impl Layout {
     }
 }
 
-/// Breaks `text` into lines no wider than `width`.
+/// The words of `text`, an equation counting as one: `N = 256`.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(last) if open || word == "=" => *last = format!("{last} {word}"),
+            _ => words.push(word.to_string()),
+        }
+        open = word == "=";
+    }
+    words
+}
+
+/// Breaks `text` into lines no wider than `width`, unless a single word is.
 pub(crate) fn wrap(text: &str, width: f64, size: f64, bold: bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in words(text) {
         if let Some(line) = lines.last_mut() {
             let longer = format!("{line} {word}");
             if text_width(&longer, size, bold) <= width {
@@ -49,9 +63,39 @@ pub(crate) fn wrap(text: &str, width: f64, size: f64, bold: bool) -> Vec<String>
                 continue;
             }
         }
-        lines.push(word.to_string());
+        lines.push(word);
     }
     lines
+}
+
+/// Size of the title of a panel.
+pub(crate) const TITLE: f64 = 12.5;
+/// From one line of a panel's title to the next.
+pub(crate) const TITLE_PITCH: f64 = 15.0;
+
+/// The title of a panel in at most two lines no wider than `width`; of a longer one the last word is kept,
+/// which tells panels of one workload apart, and what has no room before it is left out.
+pub(crate) fn title_lines(title: &str, width: f64) -> Vec<String> {
+    let mut lines = wrap(title, width, TITLE, true);
+    let words = words(title);
+    if let (true, Some((last, rest))) = (lines.len() > 2, words.split_last()) {
+        let mut head = rest.join(" ");
+        while lines.len() > 2 && head.pop().is_some() {
+            let kept = head.trim_end_matches([' ', ',']);
+            lines = wrap(&format!("{kept}… {last}"), width, TITLE, true);
+        }
+    }
+    lines.into_iter().map(|line| shorten(line, width)).collect()
+}
+
+/// A line of a title without the end that sticks out.
+fn shorten(line: String, width: f64) -> String {
+    if text_width(&line, TITLE, true) <= width {
+        return line;
+    }
+    let mut kept = line;
+    while kept.pop().is_some() && text_width(&format!("{kept}…"), TITLE, true) > width {}
+    kept + "…"
 }
 
 /// Draws title and subtitle and returns the y below them.
@@ -145,6 +189,22 @@ mod tests {
             "{places:?}"
         );
         assert_eq!(spread(&[50.0, 20.0], 10.0, 0.0, 100.0), [50.0, 20.0]);
+    }
+
+    #[test]
+    fn titles_take_two_lines_and_keep_their_last_word() {
+        let title = "histories (simulated shop), N = 1024";
+        assert_eq!(title_lines(title, 400.0), [title]);
+        let two = title_lines(title, 200.0);
+        assert_eq!(two, ["histories (simulated shop),", "N = 1024"]);
+        let long = "histories of a shop with a very long name indeed, causal, N = 1024";
+        for long in [long, &long.replace(' ', "_"), &"word ".repeat(60)] {
+            let lines = title_lines(long, 150.0);
+            assert!(lines.len() <= 2, "{lines:?}");
+            assert!(lines.iter().all(|l| text_width(l, TITLE, true) <= 150.0));
+            assert!(lines.concat().contains('…'), "{lines:?}");
+        }
+        assert!(title_lines(long, 150.0)[1].ends_with("N = 1024"));
     }
 
     #[test]

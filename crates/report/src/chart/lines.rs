@@ -1,7 +1,7 @@
 //! Panels of lines whose names stand at the right, beside where each line ends.
 
 use super::axis::Axis;
-use super::layout::{LABEL, Layout, MARGIN, spread};
+use super::layout::{LABEL, Layout, MARGIN, TITLE_PITCH, spread, title_lines};
 use super::palette::Color;
 use super::panel::Panel;
 use super::render::text_width;
@@ -75,19 +75,25 @@ pub(crate) fn draw_panels(
     let width = plot(columns).max(120.0);
     let labels = panels.iter().map(|p| p.lines.len()).max().unwrap_or(0);
     let height = (labels as f64 * GAP + 10.0).max(290.0);
-    let pitch = height + 92.0;
+    let titles: Vec<Vec<String>> = panels
+        .iter()
+        .map(|p| title_lines(&p.title, width + room - 6.0))
+        .collect();
+    let more = titles.iter().map(Vec::len).max().unwrap_or(0).max(1) - 1;
+    let above = 32.0 + TITLE_PITCH * more as f64;
+    let pitch = height + 60.0 + above;
     let rows = panels.len().div_ceil(columns);
     for (i, panel) in panels.into_iter().enumerate() {
         let (column, row) = (i % columns, i / columns);
         let place = Panel {
             left: LEFT + column as f64 * (LEFT + width + room),
-            top: top + 32.0 + row as f64 * pitch,
+            top: top + above + row as f64 * pitch,
             width,
             height,
             x: panel.x,
             y: panel.y,
         };
-        place.frame(scene, &panel.title, true);
+        place.frame(scene, &titles[i], true);
         draw_lines(scene, &place, &panel.lines, panel.guide.as_ref());
     }
     top + rows as f64 * pitch - 10.0

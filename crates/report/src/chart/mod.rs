@@ -4,6 +4,7 @@ mod accuracy_latency;
 mod axis;
 mod entropy;
 mod growth;
+mod labels;
 mod layout;
 mod lines;
 mod palette;

@@ -1,7 +1,7 @@
 //! One pair of axes.
 
 use super::axis::Axis;
-use super::layout::TICK;
+use super::layout::{TICK, TITLE, TITLE_PITCH};
 use super::palette::Color;
 use super::render::text_width;
 use super::scene::{Anchor, Font, Point, Scene, Stroke};
@@ -35,7 +35,9 @@ impl Panel {
     }
 
     /// Grid, axes, ticks, labels and title; `left_label` writes the label of y beside the axis.
-    pub(crate) fn frame(&self, scene: &mut Scene, title: &str, left_label: bool) {
+    ///
+    /// The lines of the title end just above the frame.
+    pub(crate) fn frame(&self, scene: &mut Scene, title: &[String], left_label: bool) {
         let grid = Stroke::new(Color::Grid, 1.0);
         let tick_font = Font::new(TICK, Color::Muted);
         for tick in &self.y.ticks {
@@ -80,11 +82,11 @@ impl Panel {
                 label_font,
             );
         }
-        if !title.is_empty() {
+        for (above, line) in title.iter().rev().enumerate() {
             scene.text(
-                (self.left, self.top - 10.0),
-                title,
-                Font::new(12.5, Color::Ink).bold(),
+                (self.left, self.top - 10.0 - TITLE_PITCH * above as f64),
+                line.clone(),
+                Font::new(TITLE, Color::Ink).bold(),
             );
         }
     }
@@ -108,6 +110,25 @@ impl Block {
             right: x + half,
             bottom: y + half,
         }
+    }
+
+    /// Small blocks along a line.
+    pub(crate) fn along(line: &[Point]) -> Vec<Self> {
+        const STEP: f64 = 3.0;
+        let mut blocks = Vec::new();
+        for pair in line.windows(2) {
+            let ((x, y), (to_x, to_y)) = (pair[0], pair[1]);
+            let length = (to_x - x).hypot(to_y - y);
+            if !length.is_finite() {
+                continue;
+            }
+            let pieces = (length / STEP).ceil().max(1.0);
+            blocks.extend((0..=pieces as usize).map(|k| {
+                let share = k as f64 / pieces;
+                Block::around((x + (to_x - x) * share, y + (to_y - y) * share), 1.0)
+            }));
+        }
+        blocks
     }
 
     pub(crate) fn overlaps(&self, other: &Block) -> bool {

@@ -130,7 +130,8 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
         chosen.extend(found.into_iter().next_back());
     }
     chosen.truncate(MOST_SETTINGS);
-    let title = title(chosen.first()?);
+    let (setting, first) = chosen.first()?;
+    let title = title(&settings.condition_label(&setting.condition), first);
     let mut panels = Vec::new();
     for (setting, sweeps) in &chosen {
         let label = settings.setting_label(setting);
@@ -183,23 +184,102 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
     Some(Drawing { scene, title })
 }
 
-/// What the sparsest cell of the first setting saved, and should have.
-fn title((_, sweeps): &(&Setting, Vec<Sweep>)) -> String {
+/// A cell against what skipping should have saved.
+struct Saving<'a> {
+    record: &'a Record,
+    /// Time, and operations, relative to dense.
+    time: f64,
+    work: f64,
+}
+
+impl<'a> Saving<'a> {
+    fn of(record: &'a Record, dense: &Record) -> Option<Self> {
+        let (time, _) = relative(record, dense)?;
+        let work = record.cost.flops as f64 / dense.cost.flops as f64;
+        Some(Saving { record, time, work })
+    }
+
+    /// Measured speed-up over the ideal one.
+    fn efficiency(&self) -> f64 {
+        computed(self.record) / self.time
+    }
+
+    fn skill(&self) -> f64 {
+        skill(self.record).unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// `10 % of the dense time (ideal 3.1 %)`, and at which skill.
+    fn words(&self, of: &str, ideal: bool) -> String {
+        let skill = skill(self.record)
+            .map(|s| format!(" at skill {}", significant(s, 2)))
+            .unwrap_or_default();
+        let ideal = if ideal {
+            format!(
+                " (ideal {} %)",
+                significant(100.0 * computed(self.record), 2)
+            )
+        } else {
+            String::new()
+        };
+        format!("{} %{of}{ideal}{skill}", significant(100.0 * self.time, 2))
+    }
+}
+
+/// Which variant comes nearest to the ideal at its sparsest, and where the best of the others stands when
+/// about as sparse.
+fn title(setting: &str, sweeps: &[Sweep]) -> String {
     let sparsest = sweeps
         .iter()
-        .filter_map(|s| s.records.last().map(|r| (r, s.dense)))
-        .max_by(|(a, _), (b, _)| a.mask_sparsity.total_cmp(&b.mask_sparsity));
-    let measured = sparsest.and_then(|(r, dense)| Some((r, relative(r, dense)?.0)));
-    match measured {
-        Some((record, share)) => format!(
-            "At mask sparsity {}, {} takes {} % of the dense time; the ideal is {} %",
-            percent(record.mask_sparsity).replace(".0 ", " "),
-            record.variant.label,
-            significant(100.0 * share, 2),
-            significant(100.0 * computed(record), 2)
-        ),
-        None => "Does skipping pairs save the time it should?".into(),
+        .filter_map(|s| Saving::of(s.records.last()?, s.dense));
+    let Some(nearest) = sparsest.max_by(|a, b| a.efficiency().total_cmp(&b.efficiency())) else {
+        return "Does skipping pairs save the time it should?".into();
+    };
+    let sparsity = nearest.record.mask_sparsity;
+    let about_as_sparse = sweeps
+        .iter()
+        .filter(|s| s.records[0].variant.name != nearest.record.variant.name)
+        .filter_map(|s| {
+            let distance = |r: &Record| (computed(r).ln() - (1.0 - sparsity).ln()).abs();
+            let closest = s
+                .records
+                .iter()
+                .min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+            Saving::of(closest, s.dense)
+        });
+    let mut title = format!(
+        "{}{} at {} sparsity takes {}",
+        if setting.is_empty() {
+            String::new()
+        } else {
+            format!("{setting}: ")
+        },
+        nearest.record.variant.label,
+        percent(sparsity).replace(".0 ", " "),
+        nearest.words(" of the dense time", true)
+    );
+    if let Some(other) = about_as_sparse.max_by(|a, b| a.skill().total_cmp(&b.skill())) {
+        let at = percent(other.record.mask_sparsity).replace(".0 ", " ");
+        let at = if at == percent(sparsity).replace(".0 ", " ") {
+            String::new()
+        } else {
+            format!(" at {at}")
+        };
+        // A count of operations well above the share of pairs: finding what to skip is work as well.
+        let still = if other.work > 2.0 * computed(other.record) {
+            format!(
+                ", which still does {} % of the work,",
+                significant(100.0 * other.work, 2)
+            )
+        } else {
+            String::new()
+        };
+        title += &format!(
+            "; {}{at}{still} takes {}",
+            other.record.variant.label,
+            other.words("", !at.is_empty())
+        );
     }
+    title
 }
 
 /// How to read the chart.

@@ -7,6 +7,7 @@ mod verdict;
 pub use setting::{Choice, Level, SettingFinding};
 pub use trouble::Trouble;
 pub(crate) use trouble::status_words;
+pub use verdict::Advice;
 pub(crate) use verdict::tally;
 
 use crate::settings::Settings;
@@ -16,8 +17,10 @@ use serde::Serialize;
 /// Everything found in the records of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Findings {
-    /// The sentences to read first.
+    /// What to read first: the answer in a sentence.
     pub verdict: Vec<String>,
+    /// What to take, by workload.
+    pub advice: Vec<Advice>,
     /// What held for every setting: `causal · B = 1, H = 8, D = 64 · 2 threads`.
     pub shared: String,
     /// One for each workload, length and shape.
@@ -38,7 +41,8 @@ pub fn findings(records: &[Record]) -> Findings {
         .collect();
     let troubles = trouble::troubles(&settings);
     Findings {
-        verdict: verdict::verdict(&settings, &found),
+        verdict: verdict::verdict(&found),
+        advice: verdict::advice(&settings, &found),
         shared: settings.shared(),
         trouble_summary: trouble::summary(&settings),
         settings: found,
@@ -46,18 +50,26 @@ pub fn findings(records: &[Record]) -> Findings {
     }
 }
 
-/// The findings as plain sentences, the most important first.
+/// The findings as plain lines, the most important first.
 ///
-/// What a command line prints after a run: the verdict, then what could not be measured.
+/// What a command line prints after a run: the verdict, a line for each choice under the name of its workload,
+/// then what could not be measured.
 ///
 /// ```
 /// assert_eq!(report::headline(&[]), ["There are no records: nothing was run."]);
 /// ```
 pub fn headline(records: &[Record]) -> Vec<String> {
     let found = findings(records);
-    let mut sentences = found.verdict;
-    if !found.trouble_summary.is_empty() {
-        sentences.push(found.trouble_summary);
+    let mut lines = found.verdict;
+    for Advice { title, lines: each } in found.advice {
+        let indent = if title.is_empty() { "" } else { "  " };
+        if !title.is_empty() {
+            lines.push(format!("{title}:"));
+        }
+        lines.extend(each.into_iter().map(|line| format!("{indent}{line}")));
     }
-    sentences
+    if !found.trouble_summary.is_empty() {
+        lines.push(found.trouble_summary);
+    }
+    lines
 }

@@ -1,8 +1,9 @@
-//! The sentences a newcomer reads first: which attention to use for which length.
+//! What a newcomer reads first: which attention to use for which length.
 
 use super::setting::{Choice, Level, SettingFinding};
 use crate::numbers::{self, list, significant};
 use crate::settings::{Setting, Settings};
+use serde::Serialize;
 
 /// The accuracy that the verdict asks for.
 const ENOUGH: Level = Level::Error(0.1);
@@ -10,8 +11,17 @@ const ENOUGH: Level = Level::Error(0.1);
 /// The accuracy worth a mention where nothing reaches [`ENOUGH`].
 const LENIENT: Level = Level::Skill(0.9);
 
-/// One sentence a condition: where to stay exact, and what to take elsewhere.
-pub(crate) fn verdict(settings: &Settings, found: &[SettingFinding]) -> Vec<String> {
+/// What to take in the settings of one workload.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Advice {
+    /// The workload, as far as it needs a name: `interest clusters, measured entropy η ≈ 0.28`; may be empty.
+    pub title: String,
+    /// A line for neighbouring settings with the same choice: `N = 256: stay exact (blocked, 157 µs).`
+    pub lines: Vec<String>,
+}
+
+/// The answer in a sentence.
+pub(crate) fn verdict(found: &[SettingFinding]) -> Vec<String> {
     if found.is_empty() {
         return vec!["There are no records: nothing was run.".into()];
     }
@@ -20,11 +30,21 @@ pub(crate) fn verdict(settings: &Settings, found: &[SettingFinding]) -> Vec<Stri
             "No cell was measured: every one ended without a time, for the reasons listed.".into(),
         ];
     }
-    let mut sentences: Vec<String> = overall(found).into_iter().collect();
-    for (label, axis, members) in stories(settings, found) {
-        sentences.push(story_sentence(&label, axis, &members));
-    }
-    sentences
+    overall(found).into_iter().collect()
+}
+
+/// For each workload where to stay exact, and what to take elsewhere.
+pub(crate) fn advice(settings: &Settings, found: &[SettingFinding]) -> Vec<Advice> {
+    stories(settings, found)
+        .into_iter()
+        .map(|(label, along, members)| Advice {
+            title: story_title(label, &members),
+            lines: members
+                .chunk_by(|a, b| action(a) == action(b))
+                .map(|run| run_line(run, along))
+                .collect(),
+        })
+        .collect()
 }
 
 /// What a sentence runs along.
@@ -87,13 +107,19 @@ pub(crate) fn tally(found: &[SettingFinding]) -> (usize, usize) {
     (won, judged().count())
 }
 
-/// The answer in one sentence, where there are several settings to sum up.
+/// The answer in one sentence, where there was something to choose from.
 fn overall(found: &[SettingFinding]) -> Option<String> {
     let (won, all) = tally(found);
-    if all < 2 {
+    if all == 0 {
         return None;
     }
     Some(match won {
+        0 if all == 1 => {
+            "Stay exact: no approximation within 10 % error is faster than the fastest exact attention.".into()
+        }
+        1 if all == 1 => {
+            "Approximate: an approximation within 10 % error is faster than the fastest exact attention.".into()
+        }
         0 => format!(
             "Stay exact: in none of the {all} settings is an approximation within 10 % error faster than the fastest exact attention."
         ),
@@ -113,7 +139,7 @@ fn overall(found: &[SettingFinding]) -> Option<String> {
 
 /// What to do at one length.
 #[derive(Debug, PartialEq)]
-enum Advice<'a> {
+enum Action<'a> {
     /// The label, of an approximation within [`ENOUGH`].
     Take(&'a str),
     /// The label of the fastest exact variant.
@@ -124,33 +150,23 @@ enum Advice<'a> {
     Nothing,
 }
 
-fn advice(finding: &SettingFinding) -> Advice<'_> {
+fn action(finding: &SettingFinding) -> Action<'_> {
     match (finding.at(ENOUGH), &finding.exact) {
-        (Some(choice), _) => Advice::Take(&choice.label),
-        (None, Some(exact)) if finding.approximations == 0 => Advice::Only(&exact.label),
-        (None, Some(exact)) => Advice::Stay(&exact.label),
-        (None, None) => Advice::Nothing,
+        (Some(choice), _) => Action::Take(&choice.label),
+        (None, Some(exact)) if finding.approximations == 0 => Action::Only(&exact.label),
+        (None, Some(exact)) => Action::Stay(&exact.label),
+        (None, None) => Action::Nothing,
     }
 }
 
-fn story_sentence(label: &str, along: Along, members: &[&SettingFinding]) -> String {
-    let runs: Vec<String> = members
-        .chunk_by(|a, b| advice(a) == advice(b))
-        .map(|run| run_clause(run, along))
-        .collect();
-    let clauses = runs.join("; ");
+fn story_title(label: String, members: &[&SettingFinding]) -> String {
     // Where the entropy was asked for, it is told already.
     let asked = members.iter().any(|f| f.target_entropy.is_some());
     let entropy = if asked { None } else { entropy_words(members) };
-    match (label, entropy) {
-        ("", None) => {
-            let mut letters = clauses.chars();
-            let first = letters.next().map(|c| c.to_uppercase().to_string());
-            format!("{}{}.", first.unwrap_or_default(), letters.as_str())
-        }
-        ("", Some(entropy)) => format!("For histories with {entropy}: {clauses}."),
-        (label, None) => format!("For {label}: {clauses}."),
-        (label, Some(entropy)) => format!("For {label}, {entropy}: {clauses}."),
+    match (label.as_str(), entropy) {
+        ("", Some(entropy)) => format!("Histories with {entropy}"),
+        (_, Some(entropy)) => format!("{label}, {entropy}"),
+        (_, None) => label,
     }
 }
 
@@ -177,17 +193,17 @@ fn position(finding: &SettingFinding, along: Along) -> String {
     }
 }
 
-/// `from N = 256 to 1024 stay exact with blocked (…)`.
-fn run_clause(run: &[&SettingFinding], along: Along) -> String {
+/// `N = 256 to 1024: stay exact (…).`
+fn run_line(run: &[&SettingFinding], along: Along) -> String {
     let places: Vec<String> = run.iter().map(|f| position(f, along)).collect();
     let symbol = match along {
         Along::Length => "N",
         Along::Entropy => "η",
     };
     let place = match places.as_slice() {
-        [only] => format!("at {symbol} = {only}"),
-        [first, second] => format!("at {symbol} = {first} and {second}"),
-        [first, .., last] => format!("from {symbol} = {first} to {last}"),
+        [only] => format!("{symbol} = {only}"),
+        [first, second] => format!("{symbol} = {first} and {second}"),
+        [first, .., last] => format!("{symbol} = {first} to {last}"),
         [] => return String::new(),
     };
     let Some(last) = run.last() else {
@@ -198,63 +214,62 @@ fn run_clause(run: &[&SettingFinding], along: Along) -> String {
     } else {
         String::new()
     };
-    match advice(last) {
-        Advice::Take(label) => {
-            let choice = last.at(ENOUGH);
-            let price = choice.map(|c| price(c, &at_last)).unwrap_or_default();
-            let ties = choice.map(|c| c.ties.as_slice()).unwrap_or_default();
-            let or = if ties.is_empty() {
-                String::new()
-            } else {
-                format!(" (or {}: as fast{at_last}, less accurate)", list(ties))
-            };
-            format!("{place} take {label}{or}{price}")
-        }
-        Advice::Stay(label) => {
+    let words = match (action(last), last.at(ENOUGH), &last.exact) {
+        (Action::Take(_), Some(choice), _) => take(choice, &at_last),
+        (Action::Stay(_), _, Some(exact)) => {
             format!(
-                "{place} stay exact with {label} (no approximation within 10 % error is faster{})",
+                "stay exact ({}, {}{at_last}{}){}",
+                exact.label,
+                numbers::duration(exact.latency_ms),
+                tied(exact),
                 lenient(run, along, symbol)
             )
         }
-        Advice::Only(label) => {
-            let time = last
-                .exact
-                .as_ref()
-                .map(|c| numbers::duration_with_interval(c.latency_ms, c.interval_ms));
-            let ties = last
-                .exact
-                .as_ref()
-                .map(|c| c.ties.as_slice())
-                .unwrap_or_default();
-            let with = if ties.is_empty() {
-                String::new()
-            } else {
-                format!(", tied with {}", list(ties))
-            };
+        (Action::Only(_), _, Some(exact)) => {
             format!(
-                "{place} {label} is the fastest{with}, {}{at_last}; no approximation was measured",
-                time.unwrap_or_default()
+                "{}, {}{at_last}, is the fastest{}; no approximation was measured",
+                exact.label,
+                numbers::duration_with_interval(exact.latency_ms, exact.interval_ms),
+                tied(exact)
             )
         }
-        Advice::Nothing => format!(
-            "{place} no exact variant was measured and no approximation is within 10 % error"
-        ),
+        _ => "no exact variant was measured and no approximation is within 10 % error".into(),
+    };
+    format!("{place}: {words}.")
+}
+
+/// `, tied with gemm`, or nothing.
+fn tied(choice: &Choice) -> String {
+    if choice.ties.is_empty() {
+        String::new()
+    } else {
+        format!(", tied with {}", list(&choice.ties))
     }
 }
 
-/// `, 1.48× (1.46 to 1.50) faster than exact for 3.44 % error at N = 1024`.
-fn price(choice: &Choice, at: &str) -> String {
-    let error = numbers::error(choice.error);
-    match choice.speedup {
-        Some((median, interval)) => format!(
-            ", {} faster than exact for {error} error{at}",
-            numbers::speedup(median, interval)
+/// `top-k k=64 — 1.48× faster (1.46 to 1.50) for 3.44 % error at N = 1024`.
+fn take(choice: &Choice, at: &str) -> String {
+    let gain = match choice.speedup {
+        Some((median, (low, high))) => format!(
+            "{}× faster ({} to {})",
+            significant(median, 3),
+            significant(low, 3),
+            significant(high, 3)
         ),
-        None => format!(
-            ", {} for {error} error{at}; no exact variant was measured to compare with",
-            numbers::duration(choice.latency_ms)
-        ),
+        None => numbers::duration(choice.latency_ms),
+    };
+    let mut words = format!(
+        "{} — {gain} for {} error{at}",
+        choice.label,
+        numbers::error(choice.error)
+    );
+    if !choice.ties.is_empty() {
+        words += &format!("{}, less accurate", tied(choice));
     }
+    if choice.speedup.is_none() {
+        words += "; no exact variant was measured to compare with";
+    }
+    words
 }
 
 /// What a reader content with [`LENIENT`] could take, where the rest stay exact.

@@ -93,7 +93,7 @@ pub(crate) fn page(
 /// Keeps numbers with their signs and units on one line.
 fn unbroken(text: String) -> String {
     let mut text = text;
-    for tied in [" = ", " ≈ ", " ≥ ", " ≤ ", " %", " ms", " µs"] {
+    for tied in [" = ", "η ", " ≈ ", " ≥ ", " ≤ ", " %", " ms", " µs"] {
         text = text.replace(tied, &tied.replace(' ', "\u{a0}"));
     }
     text
