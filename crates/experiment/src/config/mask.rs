@@ -2,6 +2,7 @@
 
 use attention::Mask;
 use attention::mask::{Alignment, Part};
+use attention_variants::nearest;
 use std::fmt;
 
 /// A problem mask before sizes are known.
@@ -39,9 +40,10 @@ impl MaskSpec {
                     spec.causal.replace(Alignment::BottomRight).is_some()
                 }
                 _ => {
-                    return Err(
-                        "one of full, causal, causal-bottom-right, window:W, joined by +".into(),
-                    );
+                    let known = ["full", "causal", "causal-bottom-right", "window:W"];
+                    let meant = nearest(part, &known)
+                        .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                    return Err(format!("one of {}, joined by +{meant}", known.join(", ")));
                 }
             };
             if twice {
