@@ -60,7 +60,7 @@ wrong! {
     ambiguous_baseline: with("baseline = \"naive-gemm\"", "baseline = \"sliding-window\"");
     empty_list: with("length = [24, 40]", "length = []");
     repeated_value: with("length = [24, 40]", "length = [24, 40, 24]");
-    log_not_there: with("[problem]", "[histories]\nlog = \"nowhere.csv\"\n[problem]");
+    log_not_there: with("[problem]", "[histories]\nlog = \"/nowhere/log.csv\"\n[problem]");
     unknown_log_format: with("[problem]", "[histories]\nformat = \"exel\"\n[problem]");
     padding_with_queries: with("heads = 2", "heads = 2\nqueries = 24\nmask = \"full\"\npadding = \"lognormal:1\"");
     jagged_batch_of_one: with("heads = 2", "heads = 2\nlayout = \"jagged\"");

@@ -4,14 +4,9 @@
 //! the same suite. A feature that a variant does not claim is checked too: the request must be
 //! refused by a typed error, never answered by something else.
 //!
-//! ```
-//! # use attention::{*, variant::*};
-//! # fn demo(variant: &dyn Attention) {
-//! for outcome in attention::conformance::run(variant) {
-//!     if let Err(fault) = &outcome.verdict {
-//!         panic!("{}: {fault}", outcome.check.name);
-//!     }
-//! }
+//! ```no_run
+//! # fn my_variant_conforms(my_variant: &attention::Variant) {
+//! attention::conformance::hold(my_variant, &[("window", "64")]).unwrap();
 //! # }
 //! ```
 
@@ -24,6 +19,7 @@ mod layouts;
 mod masks;
 
 use crate::attention::Attention;
+use crate::variant::{Parameters, Variant};
 
 /// A property, and what goes wrong for users without it.
 #[derive(Debug, Clone, Copy)]
@@ -170,4 +166,29 @@ pub fn run(attention: &dyn Attention) -> Vec<Outcome> {
             verdict: (check.run)(attention),
         })
         .collect()
+}
+
+/// Builds a variant from settings given as text and runs every check on it: the test of a variant
+/// crate in a line.
+///
+/// # Errors
+/// The first fault, with the settings and the check that found it.
+pub fn hold(variant: &Variant, settings: &[(&str, &str)]) -> Result<(), String> {
+    let fault = |what: &str, text: String| format!("{} {settings:?}, {what}: {text}", variant.name);
+    let mut parameters = Parameters::defaults(variant.parameters);
+    for (name, text) in settings {
+        let parameter = variant.parameters.iter().find(|p| p.name == *name);
+        let parameter = parameter.ok_or_else(|| fault("settings", format!("no `{name}`")))?;
+        let value = parameter
+            .accept(text)
+            .map_err(|e| fault("settings", e.to_string()))?;
+        parameters.set(parameter.name, value);
+    }
+    let attention = (variant.build)(&parameters).map_err(|e| fault("settings", e.to_string()))?;
+    for outcome in run(attention.as_ref()) {
+        outcome
+            .verdict
+            .map_err(|text| fault(outcome.check.name, text))?;
+    }
+    Ok(())
 }

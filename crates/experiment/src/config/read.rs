@@ -112,7 +112,8 @@ fn histories(section: &Section<'_>, folder: Option<&Path>) -> Result<Histories, 
 fn find_log(item: &Item<'_>, folder: Option<&Path>) -> Result<PathBuf, Fault> {
     let given = Path::new(item.text()?);
     let near = folder.map_or_else(|| given.to_path_buf(), |folder| folder.join(given));
-    let data = std::env::var_os("ATTNBENCH_DATA").map(|data| Path::new(&data).join(given));
+    let data = std::env::var_os("ATTNBENCH_DATA").filter(|_| given.is_relative());
+    let data = data.map(|data| Path::new(&data).join(given));
     let tried: Vec<PathBuf> = std::iter::once(near).chain(data).collect();
     tried.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         let places: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
