@@ -264,7 +264,7 @@ fn take(choice: &Choice, at: &str) -> String {
         numbers::error(choice.error)
     );
     if !choice.ties.is_empty() {
-        words += &format!("{}, less accurate", tied(choice));
+        words += &format!("; tied in time, but less accurate: {}", list(&choice.ties));
     }
     if choice.speedup.is_none() {
         words += "; no exact variant was measured to compare with";
