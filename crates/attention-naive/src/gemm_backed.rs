@@ -8,7 +8,7 @@ use attention::{
     Attention, Capabilities, Family, Feature, Geometry, Head, OutputMut, Problem, Result, RowBlock,
     Scratch, Variant, Workers,
 };
-use ndarray::{Array2, ArrayViewMut2};
+use ndarray::{Array2, ArrayViewMut2, Axis};
 use std::ops::Range;
 
 /// Attention as two matrix products with a softmax between: the honest baseline.
@@ -73,10 +73,16 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
     if keys == 0 {
         return;
     }
-    let queries = head
-        .q
-        .slice_axis(ndarray::Axis(0), block.rows.clone().into());
-    product(head.scale, queries, head.k.t(), s.view_mut());
+    let queries = head.q.slice_axis(Axis(0), block.rows.clone().into());
+    if head.q.ncols() == 0 {
+        s.fill(0.0);
+    }
+    let pieces = queries
+        .axis_chunks_iter(Axis(1), CHAIN)
+        .zip(head.k.axis_chunks_iter(Axis(1), CHAIN));
+    for (n, (q, k)) in pieces.enumerate() {
+        product(head.scale, n > 0, q, k.t(), s.view_mut());
+    }
 
     let mut sums = vec![0.0; block.rows.len()];
     for (r, i) in block.rows.clone().enumerate() {
@@ -105,7 +111,7 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
 
     // 0·NaN is NaN: where a value is not finite, masked keys must stay out of the product.
     if all_finite(head.v) {
-        product(1.0, s.view(), head.v, block.o.view_mut());
+        product(1.0, false, s.view(), head.v, block.o.view_mut());
     } else {
         let visible =
             Array2::from_shape_fn(s.dim(), |(r, j)| head.mask.visible(block.rows.start + r, j));
@@ -121,6 +127,10 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
         }
     }
 }
+
+/// Dimensions summed in one product: the rounding error of a score grows with the length of its
+/// chain of multiply-adds, so that longer ones are added up in pieces.
+const CHAIN: usize = 64;
 
 /// Turns the visible part of a row of S into exp(S - max), the rest into zero; gives max and sum.
 ///

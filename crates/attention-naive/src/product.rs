@@ -2,12 +2,14 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// c = alpha·a·b on the calling thread; a `[M, K]`, b `[K, N]`, c `[M, N]`, any strides.
+/// c = alpha·a·b, or c + alpha·a·b where `add`, on the calling thread; a `[M, K]`, b `[K, N]`,
+/// c `[M, N]`, any strides.
 ///
 /// # Panics
 /// Where the shapes do not fit.
 pub(crate) fn product(
     alpha: f32,
+    add: bool,
     a: ArrayView2<'_, f32>,
     b: ArrayView2<'_, f32>,
     mut c: ArrayViewMut2<'_, f32>,
@@ -31,14 +33,14 @@ pub(crate) fn product(
             c.as_mut_ptr(),
             c_cs,
             c_rs,
-            false,
+            add,
             a.as_ptr(),
             a_strides[1],
             a_strides[0],
             b.as_ptr(),
             b_strides[1],
             b_strides[0],
-            0.0,
+            1.0,
             alpha,
             false,
             false,
@@ -67,7 +69,8 @@ mod tests {
         for a in [a.view(), at.t()] {
             for b in [b.view(), bt.t()] {
                 let mut c = Array2::from_elem((5, 4), f32::NAN);
-                product(2.0, a, b, c.view_mut());
+                product(1.5, false, a, b, c.view_mut());
+                product(0.5, true, a, b, c.view_mut());
                 for (c, e) in c.iter().zip(&expected) {
                     approx::assert_relative_eq!(c, e, max_relative = 1e-6);
                 }

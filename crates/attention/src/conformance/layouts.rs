@@ -23,6 +23,7 @@ pub(super) fn odd_shapes(attention: &dyn Attention) -> Verdict {
         [1, 2, 2, 100, 100, 128, 128],
         [1, 1, 1, 5, 300, 17, 1],
         [1, 1, 1, 3, 3, 256, 256],
+        [1, 1, 1, 3, 4, 0, 2],
     ];
     for (n, sizes) in sizes.into_iter().enumerate() {
         let tensors = Tensors::new(shape(sizes), n as u64);
