@@ -40,7 +40,7 @@ pub(crate) fn product(
             b.as_ptr(),
             b_strides[1],
             b_strides[0],
-            1.0,
+            if add { 1.0 } else { 0.0 },
             alpha,
             false,
             false,

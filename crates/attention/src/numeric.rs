@@ -5,10 +5,22 @@ use ndarray::ArrayView2;
 /// log2(e): scores multiplied by it make the softmax a matter of powers of two.
 pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
+/// 2^r on [-½, ½] as a polynomial of degree six, highest power first, after Cephes (Moshier, `exp2f`);
+/// relative error below 2e-7 in f32.
+pub const EXP2: [f32; 7] = [
+    1.535_336_2e-4,
+    1.339_887_4e-3,
+    9.618_437e-3,
+    5.550_332_5e-2,
+    2.402_265e-1,
+    6.931_472e-1,
+    1.0,
+];
+
 /// 2^x in f32 for x <= 0, written so that loops over it vectorise.
 ///
-/// Relative error below 2e-7. Below -126 it gives 0; NaN gives NaN. Polynomial of degree six on
-/// [-½, ½] after Cephes (Moshier, `exp2f`), scaled by an integer addition to the exponent.
+/// Relative error below 2e-7. Below -126 it gives 0; NaN gives NaN. The value of [`EXP2`] is scaled
+/// by an integer addition to the exponent.
 #[inline(always)]
 #[must_use]
 pub fn exp2_nonpositive(x: f32) -> f32 {
@@ -16,13 +28,7 @@ pub fn exp2_nonpositive(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let shifted = x.max(-126.5) + ROUND;
     let r = x.max(-126.5) - (shifted - ROUND);
-    let p = 1.535_336_2e-4;
-    let p = p * r + 1.339_887_4e-3;
-    let p = p * r + 9.618_437e-3;
-    let p = p * r + 5.550_332_5e-2;
-    let p = p * r + 2.402_265e-1;
-    let p = p * r + 6.931_472e-1;
-    let p = p * r + 1.0;
+    let p = EXP2[1..].iter().fold(EXP2[0], |p, c| p * r + c);
     let scaled = f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23));
     // The comparison is false for NaN, which x itself then carries on.
     if x >= -126.0 {

@@ -1,5 +1,7 @@
 //! A vector of f32 lanes, and the exponential over it.
 
+use attention::numeric::EXP2;
+
 /// f32 lanes of one register.
 ///
 /// # Safety
@@ -34,7 +36,7 @@ pub(crate) trait Vector: Copy {
 
 /// 2^x for x <= 0; below -127 it gives 0, and NaN stays NaN.
 ///
-/// Degree six on [-½, ½], coefficients after Cephes `exp2f` (Moshier); relative error below 2e-7.
+/// The polynomial is [`EXP2`]; relative error below 2e-7.
 ///
 /// # Safety
 /// As for [`Vector`].
@@ -45,12 +47,10 @@ pub(crate) unsafe fn exp2_nonpositive<V: Vector>(x: V) -> V {
         let x = V::splat(-127.0).max(x);
         let n = x.round();
         let r = x.sub(n);
-        let p = V::splat(1.535_336_2e-4).mul_add(r, V::splat(1.339_887_4e-3));
-        let p = p.mul_add(r, V::splat(9.618_437e-3));
-        let p = p.mul_add(r, V::splat(5.550_332_5e-2));
-        let p = p.mul_add(r, V::splat(2.402_265e-1));
-        let p = p.mul_add(r, V::splat(6.931_472e-1));
-        let p = p.mul_add(r, V::splat(1.0));
+        let mut p = V::splat(EXP2[0]);
+        for c in &EXP2[1..] {
+            p = p.mul_add(r, V::splat(*c));
+        }
         p.scale_by_power(n)
     }
 }
