@@ -1,12 +1,11 @@
-//! The walk of a block of queries over the tiles that it may see.
+//! The walk of a block of queries over the pieces of the score matrix that it may see.
 
-use crate::simd::{Isa, Kernel, QUERIES, Vector, dispatch};
-use crate::tile::{KEYS, Tiles};
-use attention::mask::Tile;
-use attention::numeric::{LOG2_E, all_finite};
+use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
+use crate::tile::{Lanes, Tiles};
+use crate::walk::{Cover, KEYS, Piece, Walk};
+use attention::numeric::LOG2_E;
 use attention::{Head, OutputMut, Problem, RowBlock, Scratch, Workers};
-use ndarray::{ArrayView2, Axis};
-use std::ops::Range;
+use ndarray::ArrayView2;
 
 /// Working memory of one worker, in floats.
 pub(crate) fn scratch_floats(d: usize, dv: usize) -> usize {
@@ -23,172 +22,222 @@ pub(crate) fn forward(
 ) {
     let shape = problem.shape();
     let tasks = out.row_blocks(problem.geometry(), QUERIES);
-    workers.run(
-        tasks,
-        scratch,
-        scratch_floats(shape.d, shape.dv),
-        |block, memory| {
-            let head = problem.head(block.sequence, block.head);
-            dispatch(
-                isa,
-                Block {
-                    head,
-                    block,
-                    memory,
-                },
-            );
-        },
-    );
+    let floats = scratch_floats(shape.d, shape.dv);
+    workers.run(tasks, scratch, floats, |block, memory| {
+        let head = problem.head(block.sequence, block.head);
+        let tiles = Tiles::new(memory, head.q.ncols(), head.v.ncols());
+        dispatch(isa, Task { head, block, tiles });
+    });
 }
 
-/// One task: a block of queries of one head.
-struct Block<'h, 'o, 'm> {
+/// A block of queries of one head.
+struct Task<'h, 'o, 'm> {
     head: Head<'h>,
     block: RowBlock<'o>,
-    memory: &'m mut [f32],
+    tiles: Tiles<'m>,
 }
 
-impl Kernel for Block<'_, '_, '_> {
+impl Kernel for Task<'_, '_, '_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let head = self.head;
-        let rows = self.block.rows.clone();
-        let lanes = rows.len().next_multiple_of(V::LANES);
-        let mut tiles = Tiles::start(self.memory, head.q.ncols(), head.v.ncols());
-        pack_queries(&head, rows.clone(), tiles.qt);
+        // SAFETY: V's instructions are enabled where this runs, and Qᵀ has a row for each of D.
+        unsafe {
+            let rows = Rows::of(self.head.q).block(self.block.rows.start, QUERIES);
+            let factor = self.head.scale * LOG2_E;
+            pack::<V>(rows, factor, self.tiles.qt.as_mut_ptr());
+        }
+        self.prefetch_ahead::<V>();
+        let hidden = self.attend::<V>(Values::Together);
+        // 0·NaN is NaN, so a hidden value that is not finite leaks through the product of a tile. As
+        // none comes of finite values, it shows in the sums, and the block is done again with care.
+        if hidden && !self.tiles.are_finite(self.block.rows.len()) {
+            self.attend::<V>(Values::OneByOne);
+        }
+        self.write::<V>();
+    }
+}
 
+/// How values are weighted in pieces of which some is hidden.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// As a product of matrices: hidden ones get the weight zero.
+    Together,
+    /// Key by key: hidden ones are left out.
+    OneByOne,
+}
+
+impl Task<'_, '_, '_> {
+    /// Queries of the block that most likely comes next, and the rows of O that this one will write.
+    #[inline(always)]
+    fn prefetch_ahead<V: Vector>(&self) {
+        let next = self.block.rows.end;
+        prefetch_rows::<V>(Rows::of(self.head.q).block(next, QUERIES));
+        let o = self.block.o.view();
+        prefetch_rows::<V>(Rows::of(o).block(0, o.nrows()));
+    }
+
+    /// Sums up weights and weighted values; tells whether anything was hidden inside a piece.
+    #[inline(always)]
+    fn attend<V: Vector>(&mut self, values: Values) -> bool {
+        let head = self.head;
         let (k, v) = (Rows::of(head.k), Rows::of(head.v));
-        let span = head.mask.span_of(rows.clone());
-        let mut start = span.start / KEYS * KEYS;
-        while start < span.end {
-            let keys = start..(start + KEYS).min(head.k.nrows());
-            start = keys.end;
-            let visible = head.mask.tile(rows.clone(), keys.clone());
-            if visible == Tile::Empty {
-                continue;
-            }
-            // SAFETY: V's instructions are enabled where this runs; k and v hold the rows `keys`.
+        let mut hidden = false;
+        self.tiles.clear();
+        for piece in Walk::new(head.mask, self.block.rows.clone()) {
+            let lanes = self.lanes::<V>(&piece);
+            let (first, keys) = (piece.keys.start, piece.keys.len());
+            // SAFETY: V's instructions are enabled where this runs; k and v hold the piece's keys.
             unsafe {
-                tiles.score::<V>(k.at(keys.start), k.stride, keys.len(), lanes);
+                self.tiles.score::<V>(k.at(first), k.stride, keys, lanes);
                 if head.bias.is_some() {
-                    add_bias(&head, rows.clone(), keys.clone(), tiles.st);
+                    self.add_bias(&piece);
                 }
-                if visible == Tile::Partial {
-                    hide(&head, rows.clone(), keys.clone(), tiles.st);
+                match piece.cover {
+                    Cover::All => {}
+                    Cover::Band => {
+                        let band = self.band_within(&piece);
+                        self.tiles.hide_outside_band::<V>(band, keys, lanes);
+                    }
+                    Cover::Pairs => self.hide_pairs(&piece),
                 }
-                tiles.exponentiate::<V>(keys.len(), lanes);
-                // 0·NaN is NaN: a value that is not finite must not meet a hidden key's weight.
-                let values = head.v.slice_axis(Axis(0), keys.clone().into());
-                if visible == Tile::Full || all_finite(values) {
-                    tiles.accumulate::<V>(v.at(keys.start), v.stride, keys.len(), lanes);
+                hidden |= piece.cover != Cover::All;
+                self.tiles.exponentiate::<V>(keys, lanes);
+                if piece.cover == Cover::All || values == Values::Together {
+                    self.tiles
+                        .accumulate::<V>(v.at(first), v.stride, keys, lanes);
                 } else {
-                    accumulate_visible(&head, rows.clone(), keys, &mut tiles);
+                    self.accumulate_visible(&piece);
                 }
             }
         }
-        unpack_output(&head, &mut self.block, &tiles);
+        hidden
+    }
+
+    /// The vectors that hold a piece's queries.
+    #[inline(always)]
+    fn lanes<V: Vector>(&self, piece: &Piece) -> Lanes {
+        let end = piece.lanes.end.min(self.block.rows.len());
+        Lanes {
+            first: piece.lanes.start,
+            vectors: (end - piece.lanes.start).div_ceil(V::LANES),
+        }
+    }
+
+    /// The band of the mask for query 0 of the block, counted from the piece's first key.
+    fn band_within(&self, piece: &Piece) -> (isize, isize, usize) {
+        let (first, last, len) = self.head.mask.band();
+        let at = self.block.rows.start as isize - piece.keys.start as isize;
+        let end = len.saturating_sub(piece.keys.start);
+        (at + first, at + last + 1, end)
+    }
+
+    /// Query rows of the piece, with their lanes.
+    fn queries(&self, piece: &Piece) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let rows = self.block.rows.clone();
+        let lanes = piece.lanes.start..piece.lanes.end.min(rows.len());
+        lanes.map(move |lane| (lane, rows.start + lane))
+    }
+
+    fn add_bias(&mut self, piece: &Piece) {
+        let Some(bias) = self.head.bias else { return };
+        let queries = self.queries(piece);
+        for (lane, i) in queries {
+            for (s, j) in self
+                .tiles
+                .st
+                .chunks_exact_mut(QUERIES)
+                .zip(piece.keys.clone())
+            {
+                s[lane] += bias.at(i, j) * LOG2_E;
+            }
+        }
+    }
+
+    /// Scores of hidden keys become -inf, whatever they were.
+    fn hide_pairs(&mut self, piece: &Piece) {
+        for (lane, i) in self.queries(piece) {
+            for (s, j) in self
+                .tiles
+                .st
+                .chunks_exact_mut(QUERIES)
+                .zip(piece.keys.clone())
+            {
+                if !self.head.mask.visible(i, j) {
+                    s[lane] = f32::NEG_INFINITY;
+                }
+            }
+        }
+    }
+
+    /// Oᵀ += Vᵀ·Pᵀ over the visible keys alone.
+    fn accumulate_visible(&mut self, piece: &Piece) {
+        for (lane, i) in self.queries(piece) {
+            for (p, j) in self.tiles.st.chunks_exact(QUERIES).zip(piece.keys.clone()) {
+                if self.head.mask.visible(i, j) {
+                    let o = self.tiles.ot.chunks_exact_mut(QUERIES);
+                    for (o, v) in o.zip(self.head.v.row(j)) {
+                        o[lane] += p[lane] * v;
+                    }
+                }
+            }
+        }
+    }
+
+    /// O = Oᵀᵀ / sum and L; a query that sees nothing gets 0 and -inf.
+    #[inline(always)]
+    fn write<V: Vector>(&mut self) {
+        let (mask, rows) = (self.head.mask, self.block.rows.clone());
+        self.tiles
+            .finish(rows.len(), |lane| mask.count(rows.start + lane) == 0);
+        let o = &mut self.block.o;
+        let to = Block {
+            stride: o.strides()[0].unsigned_abs(),
+            rows: o.nrows(),
+            width: o.ncols(),
+            at: o.as_mut_ptr(),
+        };
+        // SAFETY: V's instructions are enabled where this runs; O's rows are contiguous and Oᵀ has a
+        // row for each of Dv.
+        unsafe { unpack::<V>(self.tiles.ot.as_ptr(), self.tiles.sum.as_ptr(), to) };
+        if let Some(lse) = &mut self.block.lse {
+            for (l, max) in lse.iter_mut().zip(self.tiles.max.iter()) {
+                *l = *max;
+            }
+        }
     }
 }
 
 /// A matrix by its rows: where they start and how far they are apart.
-struct Rows<'a> {
-    view: ArrayView2<'a, f32>,
+struct Rows {
+    first: *const f32,
     stride: usize,
+    rows: usize,
+    width: usize,
 }
 
-impl<'a> Rows<'a> {
+impl Rows {
     /// Rows are contiguous: a problem copies tensors that are not.
-    fn of(view: ArrayView2<'a, f32>) -> Self {
+    fn of(view: ArrayView2<'_, f32>) -> Self {
         // Rows run forwards wherever there is more than one of them to step between.
         Self {
-            view,
+            first: view.as_ptr(),
             stride: view.strides()[0].unsigned_abs(),
+            rows: view.nrows(),
+            width: view.ncols(),
         }
     }
 
     fn at(&self, row: usize) -> *const f32 {
-        self.view.row(row).as_ptr()
+        self.first.wrapping_add(row * self.stride)
     }
-}
 
-/// Qᵀ with scale·log2(e) folded in; lanes without a query hold zeros.
-fn pack_queries(head: &Head<'_>, rows: Range<usize>, qt: &mut [f32]) {
-    let factor = head.scale * LOG2_E;
-    if rows.len() < QUERIES {
-        qt.fill(0.0);
-    }
-    for (lane, i) in rows.enumerate() {
-        for (packed, x) in qt.chunks_exact_mut(QUERIES).zip(head.q.row(i)) {
-            packed[lane] = x * factor;
-        }
-    }
-}
-
-fn add_bias(head: &Head<'_>, rows: Range<usize>, keys: Range<usize>, st: &mut [f32]) {
-    let Some(bias) = head.bias else { return };
-    for (s, j) in st.chunks_exact_mut(QUERIES).zip(keys) {
-        for (s, i) in s.iter_mut().zip(rows.clone()) {
-            *s += bias.at(i, j) * LOG2_E;
-        }
-    }
-}
-
-/// Scores of hidden keys become -inf, whatever they were.
-fn hide(head: &Head<'_>, rows: Range<usize>, keys: Range<usize>, st: &mut [f32]) {
-    let regular = head.mask.regular_tile(rows.clone(), keys.clone()) == Tile::Full;
-    for (s, j) in st.chunks_exact_mut(QUERIES).zip(keys) {
-        let seen = head.mask.queries_of(j);
-        let first = seen.start.clamp(rows.start, rows.end) - rows.start;
-        let last = seen.end.clamp(rows.start, rows.end) - rows.start;
-        s[..first].fill(f32::NEG_INFINITY);
-        s[last..].fill(f32::NEG_INFINITY);
-        if !regular {
-            for (s, i) in s[first..last].iter_mut().zip(rows.start + first..) {
-                if !head.mask.regular(i, j) {
-                    *s = f32::NEG_INFINITY;
-                }
-            }
-        }
-    }
-}
-
-/// Oᵀ += Vᵀ·Pᵀ key by key, for tiles in which some keys are hidden and some values not finite.
-fn accumulate_visible(
-    head: &Head<'_>,
-    rows: Range<usize>,
-    keys: Range<usize>,
-    tiles: &mut Tiles<'_>,
-) {
-    for (p, j) in tiles.st.chunks_exact(QUERIES).zip(keys) {
-        for (lane, _) in rows
-            .clone()
-            .enumerate()
-            .filter(|&(_, i)| head.mask.visible(i, j))
-        {
-            for (o, v) in tiles.ot.chunks_exact_mut(QUERIES).zip(head.v.row(j)) {
-                o[lane] += p[lane] * v;
-            }
-        }
-    }
-}
-
-/// O = Oᵀᵀ / sum and L = (max + log2(sum))·ln 2; a query that sees nothing gets 0 and -inf.
-fn unpack_output(head: &Head<'_>, block: &mut RowBlock<'_>, tiles: &Tiles<'_>) {
-    for (lane, i) in block.rows.clone().enumerate() {
-        let sum = tiles.sum[lane];
-        // A sum of zero over visible keys comes of scores that are all -inf: undefined, not empty.
-        let empty = sum == 0.0 && head.mask.count(i) == 0;
-        let factor = if empty { 0.0 } else { 1.0 / sum };
-        let mut o = block.o.row_mut(lane);
-        for (o, column) in o.iter_mut().zip(tiles.ot.chunks_exact(QUERIES)) {
-            *o = column[lane] * factor;
-        }
-        if let Some(lse) = &mut block.lse {
-            lse[lane] = if empty {
-                f32::NEG_INFINITY
-            } else {
-                (tiles.max[lane] + sum.log2()) * std::f32::consts::LN_2
-            };
+    /// Up to `rows` rows from `first` on, as many as there are.
+    fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
+        Block {
+            at: self.at(first),
+            stride: self.stride,
+            rows: rows.min(self.rows.saturating_sub(first)),
+            width: self.width,
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Softmax attention needs each row of scores only once, if the running maximum and sum are kept
 //! and what was summed before is rescaled when the maximum grows (Milakov & Gimelshein 2018; Dao et
-//! al. 2022). A task is a block of 64 queries of one head; it walks over blocks of 64 keys and skips
-//! those that mask or pattern leave empty.
+//! al. 2022). A task is a block of 64 queries of one head; it walks over pieces of up to 64 keys and
+//! skips what mask or pattern leave empty.
 //!
-//! * `simd/`: a vector of f32 in three widths, and the two products of a tile over any of them
+//! * `simd/`: a vector of f32 in three widths; products and transposes of tiles over any of them
+//! * `walk.rs`: which pieces of the score matrix a block of queries computes
 //! * `tile.rs`: one step of the online softmax
-//! * `forward.rs`: the walk over tiles
+//! * `forward.rs`: a block of queries from Q to O and L
 //! * `variants.rs`: [`BLOCKED`], and the patterns [`SLIDING_WINDOW`] and [`RANDOM_BLOCKS`]
 
 //!
@@ -28,6 +29,7 @@ mod forward;
 mod simd;
 mod tile;
 mod variants;
+mod walk;
 
 use attention::{Output, Problem, Scratch, Workers};
 

@@ -1,13 +1,16 @@
-//! One step of the online softmax: a tile of 64 keys against a block of 64 queries.
+//! One step of the online softmax: a piece of up to 64 queries against up to 64 keys.
 //!
 //! Sᵀ, Pᵀ, Oᵀ and Qᵀ all have one row of [`QUERIES`] floats a key or column, so that maxima, sums,
 //! rescaling and masks work lane by lane, without any reduction across a register.
 
-use crate::simd::{QUERIES, Vector, accumulate_values, exp2_nonpositive, score_keys};
+use crate::simd::{QUERIES, Vector, accumulate_values, exp2, score_keys};
+use crate::walk::KEYS;
+use attention::numeric::ln_lanes;
 
-/// Keys in a block: with 64 queries the tile takes 16 KiB, half of the smallest common L1 cache, and
-/// its edges fall on those of block masks.
-pub(crate) const KEYS: usize = 64;
+/// How far, in powers of two, scores may exceed the maximum that weights are taken relative to.
+///
+/// A weight of 2^8 is as exact in f32 as one of 1, and most tiles then rescale nothing.
+const HEADROOM: f32 = 8.0;
 
 /// Working memory of one task, `[rows, QUERIES]` each.
 pub(crate) struct Tiles<'a> {
@@ -17,35 +20,56 @@ pub(crate) struct Tiles<'a> {
     pub(crate) st: &'a mut [f32],
     /// Oᵀ `[Dv, QUERIES]`, not yet divided by the sum.
     pub(crate) ot: &'a mut [f32],
-    /// Running maximum `[QUERIES]`.
+    /// What weights are relative to `[QUERIES]`: within [`HEADROOM`] of the running maximum.
     pub(crate) max: &'a mut [f32],
-    /// Running sum `[QUERIES]`.
+    /// Running sum of weights `[QUERIES]`.
     pub(crate) sum: &'a mut [f32],
+    /// First visible key `[QUERIES]` of the piece in hand, relative to its first.
+    low: &'a mut [f32],
+    /// First hidden key behind it `[QUERIES]`.
+    high: &'a mut [f32],
+}
+
+/// Whole vectors of queries in a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes {
+    /// The first query, at the start of a vector.
+    pub(crate) first: usize,
+    /// How many vectors.
+    pub(crate) vectors: usize,
 }
 
 impl<'a> Tiles<'a> {
     /// Floats of working memory.
     pub(crate) fn floats(d: usize, dv: usize) -> usize {
-        (d + KEYS + dv + 2) * QUERIES
+        (d + KEYS + dv + 4) * QUERIES
     }
 
-    /// Cuts working memory up and sets it to the start: nothing seen, nothing summed.
-    pub(crate) fn start(memory: &'a mut [f32], d: usize, dv: usize) -> Self {
+    /// Cuts working memory up.
+    pub(crate) fn new(memory: &'a mut [f32], d: usize, dv: usize) -> Self {
         let (qt, rest) = memory.split_at_mut(d * QUERIES);
         let (st, rest) = rest.split_at_mut(KEYS * QUERIES);
         let (ot, rest) = rest.split_at_mut(dv * QUERIES);
-        let (max, sum) = rest.split_at_mut(QUERIES);
-        let sum = &mut sum[..QUERIES];
-        ot.fill(0.0);
-        max.fill(f32::NEG_INFINITY);
-        sum.fill(0.0);
+        let (max, rest) = rest.split_at_mut(QUERIES);
+        let (sum, rest) = rest.split_at_mut(QUERIES);
+        let (low, high) = rest.split_at_mut(QUERIES);
+        let high = &mut high[..QUERIES];
         Self {
             qt,
             st,
             ot,
             max,
             sum,
+            low,
+            high,
         }
+    }
+
+    /// Nothing seen, nothing summed.
+    pub(crate) fn clear(&mut self) {
+        self.ot.fill(0.0);
+        self.max.fill(f32::NEG_INFINITY);
+        self.sum.fill(0.0);
     }
 
     /// Sᵀ of `keys` keys that stand `stride` floats apart.
@@ -58,59 +82,134 @@ impl<'a> Tiles<'a> {
         k: *const f32,
         stride: usize,
         keys: usize,
-        lanes: usize,
+        lanes: Lanes,
     ) {
         let d = self.qt.len() / QUERIES;
         // SAFETY: the slices hold D and KEYS rows of QUERIES floats; k is the caller's.
         unsafe {
-            let (qt, st) = (self.qt.as_ptr(), self.st.as_mut_ptr());
-            score_keys::<V>(k, stride, keys, d, qt, st, lanes);
+            let qt = self.qt.as_ptr().add(lanes.first);
+            let st = self.st.as_mut_ptr().add(lanes.first);
+            score_keys::<V>(k, stride, keys, d, qt, st, lanes.vectors);
+        }
+    }
+
+    /// Scores outside `low <= key < high` become -inf, whatever they were.
+    ///
+    /// `low` and `high` are those of lane 0 and grow by one from lane to lane; no key from `end` on is
+    /// visible to any.
+    ///
+    /// # Safety
+    /// V's instructions are enabled; `keys` is at most [`KEYS`].
+    #[inline(always)]
+    pub(crate) unsafe fn hide_outside_band<V: Vector>(
+        &mut self,
+        (low, high, end): (isize, isize, usize),
+        keys: usize,
+        lanes: Lanes,
+    ) {
+        let last = lanes.first + lanes.vectors * V::LANES - 1;
+        // Far outside the tile all bounds are alike, and small integers are exact in f32.
+        let bound = |at: isize, lane: usize| (at + lane as isize).clamp(0, keys as isize);
+        for lane in lanes.first..=last {
+            self.low[lane] = bound(low, lane) as f32;
+            self.high[lane] = bound(high, lane).min(end as isize) as f32;
+        }
+        let safe_from = self.low[last] as usize;
+        let safe_to = self.high[lanes.first] as usize;
+        for j in (0..keys).filter(|j| !(safe_from..safe_to).contains(j)) {
+            for v in 0..lanes.vectors {
+                let lane = lanes.first + v * V::LANES;
+                // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
+                unsafe {
+                    let at = self.st.as_mut_ptr().add(j * QUERIES + lane);
+                    let low = V::load(self.low.as_ptr().add(lane));
+                    let high = V::load(self.high.as_ptr().add(lane));
+                    V::load(at)
+                        .hide_outside(V::splat(j as f32), low, high)
+                        .store(at);
+                }
+            }
         }
     }
 
     /// Sᵀ becomes Pᵀ = 2^(Sᵀ - max); what was summed before is rescaled where the maximum grew.
     ///
     /// # Safety
-    /// V's instructions are enabled.
+    /// V's instructions are enabled; `keys` is at most [`KEYS`].
     #[inline(always)]
-    pub(crate) unsafe fn exponentiate<V: Vector>(&mut self, keys: usize, lanes: usize) {
-        let (st, ot) = (self.st.as_mut_ptr(), self.ot.as_mut_ptr());
-        let columns = self.ot.len() / QUERIES;
-        let mut lane = 0;
-        while lane < lanes {
-            // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
+    pub(crate) unsafe fn exponentiate<V: Vector>(&mut self, keys: usize, lanes: Lanes) {
+        let mut v = 0;
+        while v < lanes.vectors {
+            let columns = (lanes.vectors - v).min(V::COLUMNS);
+            let lane = lanes.first + v * V::LANES;
+            // SAFETY: as the caller's, for the lanes from `lane` on.
             unsafe {
-                let (max_at, sum_at) = (
-                    self.max.as_mut_ptr().add(lane),
-                    self.sum.as_mut_ptr().add(lane),
-                );
-                let before = V::load(max_at);
-                let mut max = before;
-                for j in 0..keys {
-                    max = max.max(V::load(st.add(j * QUERIES + lane)));
+                match columns {
+                    4 => self.exponentiate_columns::<V, 4>(keys, lane),
+                    3 => self.exponentiate_columns::<V, 3>(keys, lane),
+                    2 => self.exponentiate_columns::<V, 2>(keys, lane),
+                    _ => self.exponentiate_columns::<V, 1>(keys, lane),
+                }
+            }
+            v += columns;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn exponentiate_columns<V: Vector, const C: usize>(&mut self, keys: usize, lane: usize) {
+        // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
+        unsafe {
+            let st = self.st.as_mut_ptr().add(lane);
+            let mut max = [V::splat(f32::NEG_INFINITY); C];
+            for j in 0..keys {
+                for (c, max) in max.iter_mut().enumerate() {
+                    *max = max.max(V::load(st.add(j * QUERIES + c * V::LANES)));
+                }
+            }
+            let mut shift = [V::splat(0.0); C];
+            for c in 0..C {
+                let at = self.max.as_mut_ptr().add(lane + c * V::LANES);
+                let before = V::load(at);
+                let bound = before.add(V::splat(HEADROOM));
+                let mut reference = before;
+                // Lane by lane, so that no query's rounding depends on another's scores.
+                if max[c].any_greater(bound) {
+                    reference = max[c].select_greater(bound, max[c], before);
+                    self.rescale::<V>(exp2(before.sub(reference)), lane + c * V::LANES);
+                    reference.store(at);
                 }
                 // Where nothing was visible so far, -inf - -inf must not become NaN.
-                let shift = max.zero_where_negative_infinite(max);
-                let mut sum = V::load(sum_at);
-                if max.any_greater(before) {
-                    let factor = exp2_nonpositive(before.sub(shift));
-                    sum = sum.mul(factor);
-                    for c in 0..columns {
-                        let at = ot.add(c * QUERIES + lane);
-                        V::load(at).mul(factor).store(at);
-                    }
-                    max.store(max_at);
-                }
-                let mut tile_sum = V::splat(0.0);
-                for j in 0..keys {
-                    let at = st.add(j * QUERIES + lane);
-                    let p = exp2_nonpositive(V::load(at).sub(shift));
-                    p.store(at);
-                    tile_sum = tile_sum.add(p);
-                }
-                sum.add(tile_sum).store(sum_at);
+                shift[c] = reference.zero_where_negative_infinite(reference);
             }
-            lane += V::LANES;
+            let mut sum = [V::splat(0.0); C];
+            for j in 0..keys {
+                for c in 0..C {
+                    let at = st.add(j * QUERIES + c * V::LANES);
+                    let p = exp2(V::load(at).sub(shift[c]));
+                    p.store(at);
+                    sum[c] = sum[c].add(p);
+                }
+            }
+            for (c, sum) in sum.into_iter().enumerate() {
+                let at = self.sum.as_mut_ptr().add(lane + c * V::LANES);
+                V::load(at).add(sum).store(at);
+            }
+        }
+    }
+
+    /// Multiplies what one vector of queries has summed so far.
+    #[inline(always)]
+    unsafe fn rescale<V: Vector>(&mut self, factor: V, lane: usize) {
+        // SAFETY: as for the tiles.
+        unsafe {
+            // A query that had seen nothing: -inf - finite gives 0, -inf - -inf gives NaN.
+            let factor = factor.zero_where_negative_infinite(V::load(self.max.as_ptr().add(lane)));
+            let sum = self.sum.as_mut_ptr().add(lane);
+            V::load(sum).mul(factor).store(sum);
+            for c in 0..self.ot.len() / QUERIES {
+                let at = self.ot.as_mut_ptr().add(c * QUERIES + lane);
+                V::load(at).mul(factor).store(at);
+            }
         }
     }
 
@@ -124,13 +223,49 @@ impl<'a> Tiles<'a> {
         v: *const f32,
         stride: usize,
         keys: usize,
-        lanes: usize,
+        lanes: Lanes,
     ) {
         let dv = self.ot.len() / QUERIES;
         // SAFETY: the slices hold KEYS and Dv rows of QUERIES floats; v is the caller's.
         unsafe {
-            let (pt, ot) = (self.st.as_ptr(), self.ot.as_mut_ptr());
-            accumulate_values::<V>(v, stride, keys, dv, pt, ot, lanes);
+            let pt = self.st.as_ptr().add(lanes.first);
+            let ot = self.ot.as_mut_ptr().add(lanes.first);
+            accumulate_values::<V>(v, stride, keys, dv, pt, ot, lanes.vectors);
+        }
+    }
+
+    /// Whether what the first `queries` queries summed is all finite.
+    #[inline(always)]
+    pub(crate) fn are_finite(&self, queries: usize) -> bool {
+        // A sum of products with zero is NaN exactly if a term is not finite, and vectorises.
+        let mut lanes = [0.0f32; QUERIES];
+        for row in self.ot.chunks_exact(QUERIES).chain([&*self.sum]) {
+            for (lane, x) in lanes.iter_mut().zip(row) {
+                *lane += x * 0.0;
+            }
+        }
+        lanes[..queries].iter().all(|&x| x == 0.0)
+    }
+
+    /// Turns maxima into L = logsumexp of the scores, and sums into the factors of O: 1/sum, or 0 for
+    /// queries that `is_empty` says see nothing.
+    #[inline(always)]
+    pub(crate) fn finish(&mut self, queries: usize, is_empty: impl Fn(usize) -> bool) {
+        let mut logs = [0.0f32; QUERIES];
+        ln_lanes(self.sum, &mut logs);
+        for (max, log) in self.max.iter_mut().zip(&logs) {
+            *max = *max * std::f32::consts::LN_2 + log;
+        }
+        if self.sum[..queries].contains(&0.0) {
+            // A sum of zero over visible keys comes of scores that are all -inf: undefined, not empty.
+            for (lane, sum) in self.sum[..queries].iter_mut().enumerate() {
+                if *sum == 0.0 && is_empty(lane) {
+                    *sum = f32::INFINITY;
+                }
+            }
+        }
+        for sum in self.sum.iter_mut() {
+            *sum = 1.0 / *sum;
         }
     }
 }

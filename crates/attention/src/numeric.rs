@@ -40,6 +40,36 @@ pub fn exp2_nonpositive(x: f32) -> f32 {
     }
 }
 
+/// ln(x) of non-negative sums, in f32, written so that the loop vectorises.
+///
+/// Relative error below 2e-7 away from 1; at 0 it gives -inf, NaN gives NaN. The polynomial is that of
+/// Cephes (Moshier, `logf`).
+#[inline(always)]
+pub fn ln_lanes(x: &[f32], out: &mut [f32]) {
+    const P: [f32; 9] = [
+        7.037_683_6e-2,
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_4e-1,
+        -2.499_999_4e-1,
+        3.333_333e-1,
+    ];
+    for (x, out) in x.iter().zip(out) {
+        // x = m·2^e with m in [√½, √2): the exponent's offset is that of √½.
+        let bits = x.to_bits().wrapping_sub(0x3f35_04f3);
+        let e = (bits as i32 >> 23) as f32;
+        let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.0;
+        let p = P[1..].iter().fold(P[0], |p, c| p * m + c);
+        let m2 = m * m;
+        let ln = (m + (m * m2 * p - 0.5 * m2 + e * -2.121_944_4e-4)) + e * 0.693_359_4;
+        // Neither 0 nor NaN has such an m and e.
+        *out = if *x > 0.0 { ln } else { *x + f32::NEG_INFINITY };
+    }
+}
+
 /// Whether every entry is finite. Cost: one pass.
 #[must_use]
 pub fn all_finite(matrix: ArrayView2<'_, f32>) -> bool {
@@ -83,6 +113,21 @@ mod tests {
         assert_eq!(exp2_nonpositive(-1e30), 0.0);
         assert_eq!(exp2_nonpositive(f32::NEG_INFINITY), 0.0);
         assert!(exp2_nonpositive(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn logarithms_are_right_to_two_in_ten_million() {
+        let x: Vec<f32> = (0..4000).map(|i| 1e-6 * 1.009f32.powi(i)).collect();
+        let mut logs = vec![0.0; x.len()];
+        ln_lanes(&x, &mut logs);
+        for (x, ln) in x.iter().zip(&logs) {
+            let exact = f64::from(*x).ln();
+            let error = (f64::from(*ln) - exact).abs();
+            assert!(error < 2e-7 * exact.abs().max(1.0), "ln {x}: {error:e}");
+        }
+        let mut ends = [0.0; 2];
+        ln_lanes(&[0.0, f32::NAN], &mut ends);
+        assert!(ends[0] == f32::NEG_INFINITY && ends[1].is_nan());
     }
 
     #[test]

@@ -7,10 +7,12 @@ mod avx2;
 mod avx512;
 mod portable;
 mod product;
+mod transpose;
 mod vector;
 
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
-pub(crate) use vector::{Vector, exp2_nonpositive};
+pub(crate) use transpose::{pack, unpack};
+pub(crate) use vector::{Block, Vector, exp2, prefetch_rows};
 
 use attention::{Error, Result};
 

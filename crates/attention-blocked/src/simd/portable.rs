@@ -1,6 +1,6 @@
 //! Eight lanes in plain Rust, which the compiler maps to what the target has.
 
-use super::vector::Vector;
+use super::vector::{Block, Vector};
 
 /// Eight floats.
 #[derive(Clone, Copy)]
@@ -16,7 +16,12 @@ impl Lanes {
 impl Vector for Lanes {
     const LANES: usize = 8;
     const COLUMNS: usize = 1;
+    const ACCUMULATORS: usize = 4;
+    // The biased exponent of 2^-127 is 0, which reads as the number 0.
+    const LOWEST: f32 = -127.0;
 
+    #[inline(always)]
+    fn prefetch(_at: *const f32) {}
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
         Self([x; 8])
@@ -71,5 +76,38 @@ impl Vector for Lanes {
     #[inline(always)]
     unsafe fn zero_where_negative_infinite(self, test: Self) -> Self {
         self.zip(test, |x, t| if t == f32::NEG_INFINITY { 0.0 } else { x })
+    }
+    #[inline(always)]
+    unsafe fn select_greater(self, bound: Self, a: Self, b: Self) -> Self {
+        let greater = |l: usize| self.0[l] > bound.0[l];
+        Self(std::array::from_fn(|l| {
+            if greater(l) { a.0[l] } else { b.0[l] }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn hide_outside(self, x: Self, low: Self, high: Self) -> Self {
+        let kept = |l: usize| (low.0[l]..high.0[l]).contains(&x.0[l]);
+        Self(std::array::from_fn(|l| {
+            if kept(l) {
+                self.0[l]
+            } else {
+                f32::NEG_INFINITY
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: Block<*const f32>, factor: Self, to: Block<*mut f32>) {
+        for r in 0..to.rows {
+            for c in 0..to.width {
+                let x = if c < from.rows {
+                    // SAFETY: c < from.rows and r < to.rows <= from.width.
+                    unsafe { *from.at.add(c * from.stride + r) * factor.0[r] }
+                } else {
+                    0.0
+                };
+                // SAFETY: r < to.rows and c < to.width.
+                unsafe { to.at.add(r * to.stride + c).write(x) };
+            }
+        }
     }
 }

@@ -5,20 +5,16 @@ use super::vector::Vector;
 /// Queries in a block, and floats between the rows of every transposed tile.
 pub(crate) const QUERIES: usize = 64;
 
-/// Keys, or columns of V, that a micro-kernel takes at once. With [`Vector::COLUMNS`] vectors of
-/// queries this gives the accumulators that hide the latency of a multiply-add.
-const ROWS: usize = 4;
-
 /// Multiply-adds in one chain. Longer dot products are summed in pieces, since the rounding error of
 /// a chain grows with its length, and that of a score of 100 is already what an exact kernel may have.
 const CHAIN: usize = 64;
 
-/// Sᵀ `[keys, QUERIES]` = K `[keys, D]` · Qᵀ `[D, QUERIES]`, for the first `lanes` queries rounded up
-/// to whole vectors.
+/// Sᵀ `[keys, QUERIES]` = K `[keys, D]` · Qᵀ `[D, QUERIES]`, for the first `vectors` vectors of
+/// queries from `qt` and `st` on.
 ///
 /// # Safety
 /// V's instructions are enabled. `k` has `keys` rows of `d` floats, `k_stride` apart; `qt` has `d`
-/// rows and `st` has `keys` rows of `QUERIES` floats; `lanes` is at most `QUERIES`.
+/// rows and `st` has `keys` rows, [`QUERIES`] apart, of `vectors` vectors.
 #[inline(always)]
 pub(crate) unsafe fn score_keys<V: Vector>(
     k: *const f32,
@@ -27,16 +23,17 @@ pub(crate) unsafe fn score_keys<V: Vector>(
     d: usize,
     qt: *const f32,
     st: *mut f32,
-    lanes: usize,
+    vectors: usize,
 ) {
     // SAFETY: key and query of every micro-kernel stay within the sizes given by the caller.
     unsafe {
         let mut q = 0;
-        while q < lanes {
-            let vectors = vectors_left::<V>(lanes, q);
+        while q < vectors {
+            let columns = (vectors - q).min(V::COLUMNS);
+            let (qt, st) = (qt.add(q * V::LANES), st.add(q * V::LANES));
             let mut j = 0;
             while j < keys {
-                let (k, c) = (k.add(j * k_stride), st.add(j * QUERIES + q));
+                let (k, c) = (k.add(j * k_stride), st.add(j * QUERIES));
                 let first = d.min(CHAIN);
                 let a = Broadcast {
                     data: k,
@@ -44,7 +41,7 @@ pub(crate) unsafe fn score_keys<V: Vector>(
                     step: 1,
                     steps: first,
                 };
-                let done = micro::<V, false>(vectors, keys - j, a, qt.add(q), c);
+                let done = strip::<V, false>(columns, keys - j, a, qt, c);
                 let mut t = first;
                 while t < d {
                     let steps = (d - t).min(CHAIN);
@@ -54,17 +51,18 @@ pub(crate) unsafe fn score_keys<V: Vector>(
                         step: 1,
                         steps,
                     };
-                    micro::<V, true>(vectors, keys - j, a, qt.add(t * QUERIES + q), c);
+                    strip::<V, true>(columns, keys - j, a, qt.add(t * QUERIES), c);
                     t += steps;
                 }
                 j += done;
             }
-            q += vectors * V::LANES;
+            q += columns;
         }
     }
 }
 
-/// Oᵀ `[Dv, QUERIES]` += Vᵀ `[Dv, keys]` · Pᵀ `[keys, QUERIES]`.
+/// Oᵀ `[Dv, QUERIES]` += Vᵀ `[Dv, keys]` · Pᵀ `[keys, QUERIES]`, for the first `vectors` vectors of
+/// queries from `pt` and `ot` on.
 ///
 /// The tile is summed from zero and then added: block summation halves the rounding error of long
 /// rows.
@@ -79,13 +77,14 @@ pub(crate) unsafe fn accumulate_values<V: Vector>(
     dv: usize,
     pt: *const f32,
     ot: *mut f32,
-    lanes: usize,
+    vectors: usize,
 ) {
     // SAFETY: column and query of every micro-kernel stay within the sizes given by the caller.
     unsafe {
         let mut q = 0;
-        while q < lanes {
-            let vectors = vectors_left::<V>(lanes, q);
+        while q < vectors {
+            let columns = (vectors - q).min(V::COLUMNS);
+            let (pt, ot) = (pt.add(q * V::LANES), ot.add(q * V::LANES));
             let mut c = 0;
             while c < dv {
                 let a = Broadcast {
@@ -94,10 +93,9 @@ pub(crate) unsafe fn accumulate_values<V: Vector>(
                     step: v_stride,
                     steps: keys,
                 };
-                let (b, o) = (pt.add(q), ot.add(c * QUERIES + q));
-                c += micro::<V, true>(vectors, dv - c, a, b, o);
+                c += strip::<V, true>(columns, dv - c, a, pt, ot.add(c * QUERIES));
             }
-            q += vectors * V::LANES;
+            q += columns;
         }
     }
 }
@@ -111,34 +109,54 @@ struct Broadcast {
     steps: usize,
 }
 
+/// One strip of rows by `columns` vectors; gives the rows done.
+///
+/// Rows x columns is the accumulators held in registers: enough to hide the latency of a
+/// multiply-add, not so many that they spill.
 #[inline(always)]
-fn vectors_left<V: Vector>(lanes: usize, from: usize) -> usize {
-    (lanes - from).div_ceil(V::LANES).min(V::COLUMNS)
-}
-
-/// Chooses the micro-kernel for what is left; gives the rows done.
-#[inline(always)]
-unsafe fn micro<V: Vector, const ADD: bool>(
-    vectors: usize,
+unsafe fn strip<V: Vector, const ADD: bool>(
+    columns: usize,
     rows: usize,
     a: Broadcast,
     b: *const f32,
     c: *mut f32,
 ) -> usize {
-    // SAFETY: the caller's, with no more rows and vectors than there are.
+    // SAFETY: the caller's, with no more rows and columns than there are.
     unsafe {
-        match (rows >= ROWS, vectors) {
-            (true, 4) => multiply::<V, ROWS, 4, ADD>(a, b, c),
-            (true, 3) => multiply::<V, ROWS, 3, ADD>(a, b, c),
-            (true, 2) => multiply::<V, ROWS, 2, ADD>(a, b, c),
-            (true, _) => multiply::<V, ROWS, 1, ADD>(a, b, c),
-            (false, 4) => multiply::<V, 1, 4, ADD>(a, b, c),
-            (false, 3) => multiply::<V, 1, 3, ADD>(a, b, c),
-            (false, 2) => multiply::<V, 1, 2, ADD>(a, b, c),
-            (false, _) => multiply::<V, 1, 1, ADD>(a, b, c),
+        match columns {
+            4 => rows_of::<V, 4, ADD>(rows, a, b, c),
+            3 => rows_of::<V, 3, ADD>(rows, a, b, c),
+            2 => rows_of::<V, 2, ADD>(rows, a, b, c),
+            _ => rows_of::<V, 1, ADD>(rows, a, b, c),
         }
     }
-    if rows >= ROWS { ROWS } else { 1 }
+}
+
+#[inline(always)]
+unsafe fn rows_of<V: Vector, const C: usize, const ADD: bool>(
+    rows: usize,
+    a: Broadcast,
+    b: *const f32,
+    c: *mut f32,
+) -> usize {
+    // SAFETY: the caller's, with no more rows than there are.
+    unsafe {
+        if 16 * C <= V::ACCUMULATORS && rows >= 16 {
+            multiply::<V, 16, C, ADD>(a, b, c);
+            return 16;
+        }
+        if 8 * C <= V::ACCUMULATORS && rows >= 8 {
+            multiply::<V, 8, C, ADD>(a, b, c);
+            return 8;
+        }
+        match rows {
+            1 => multiply::<V, 1, C, ADD>(a, b, c),
+            2 => multiply::<V, 2, C, ADD>(a, b, c),
+            3 => multiply::<V, 3, C, ADD>(a, b, c),
+            _ => multiply::<V, 4, C, ADD>(a, b, c),
+        }
+        rows.min(4)
+    }
 }
 
 /// c `[R, C vectors]` = or += Σ over steps t of a(r, t) · b `[t, C vectors]`.

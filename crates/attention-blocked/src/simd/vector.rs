@@ -1,6 +1,16 @@
 //! A vector of f32 lanes, and the exponential over it.
 
-use attention::numeric::EXP2;
+/// 2^r on [-½, ½] as a polynomial of degree five, highest power first: the minimax fit of the relative
+/// error with the last coefficient fixed at 1, rounded to f32; relative error below 1.5e-7 as evaluated.
+#[allow(clippy::approx_constant)] // a fitted coefficient, not ln 2
+const EXP2: [f32; 6] = [
+    1.326_468_7e-3,
+    9.671_551e-3,
+    5.550_721e-2,
+    2.402_224_1e-1,
+    6.931_47e-1,
+    1.0,
+];
 
 /// f32 lanes of one register.
 ///
@@ -10,10 +20,15 @@ use attention::numeric::EXP2;
 pub(crate) trait Vector: Copy {
     /// Floats in a vector.
     const LANES: usize;
-    /// Vectors of queries that a micro-kernel takes at once, so that its accumulators fill the
-    /// registers and do not spill.
+    /// Vectors of queries that a micro-kernel takes at once.
     const COLUMNS: usize;
+    /// Registers for its sums, so that they hide the latency of a multiply-add and do not spill.
+    const ACCUMULATORS: usize;
+    /// An exponent for which [`scale_by_power`](Self::scale_by_power) gives 0.
+    const LOWEST: f32;
 
+    /// Brings the cache line of an address nearer, where the instruction set can; any address will do.
+    fn prefetch(at: *const f32);
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -26,25 +41,42 @@ pub(crate) trait Vector: Copy {
     unsafe fn max(self, other: Self) -> Self;
     /// The nearest integer.
     unsafe fn round(self) -> Self;
-    /// self·2^n for an integer-valued n from -127 to 0; n = -127 gives 0.
+    /// self·2^n for self in [½, 2] and an integer-valued n from LOWEST to 126.
     unsafe fn scale_by_power(self, n: Self) -> Self;
     /// Whether any lane of self is greater than other's.
     unsafe fn any_greater(self, other: Self) -> bool;
+    /// Lanes of `a` where self is greater than `bound`, of `b` elsewhere.
+    unsafe fn select_greater(self, bound: Self, a: Self, b: Self) -> Self;
     /// Lanes of self where `test` is -inf replaced by zero.
     unsafe fn zero_where_negative_infinite(self, test: Self) -> Self;
+    /// Lanes of self kept where low <= x < high, -inf elsewhere.
+    unsafe fn hide_outside(self, x: Self, low: Self, high: Self) -> Self;
+    /// Writes the transpose of `factor`·A, A being at most LANES x LANES.
+    ///
+    /// A has `from.rows` rows of `from.width` floats; `to.rows` rows (at most `from.width`) of
+    /// `to.width` floats are written, those behind `from.rows` zero. Lane c of `factor` belongs to
+    /// column c of A.
+    unsafe fn transpose(from: Block<*const f32>, factor: Self, to: Block<*mut f32>);
 }
 
-/// 2^x for x <= 0; below -127 it gives 0, and NaN stays NaN.
-///
-/// The polynomial is [`EXP2`]; relative error below 2e-7.
+/// A small matrix in memory: `rows` rows of `width` floats, `stride` floats apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<P> {
+    pub(crate) at: P,
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+}
+
+/// 2^x for x <= 126; 0 far below -126, and NaN stays NaN. Relative error below 2e-7.
 ///
 /// # Safety
 /// As for [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn exp2_nonpositive<V: Vector>(x: V) -> V {
+pub(crate) unsafe fn exp2<V: Vector>(x: V) -> V {
     // SAFETY: arithmetic alone, and the caller runs where V's instructions are enabled.
     unsafe {
-        let x = V::splat(-127.0).max(x);
+        let x = V::splat(V::LOWEST).max(x);
         let n = x.round();
         let r = x.sub(n);
         let mut p = V::splat(EXP2[0]);
@@ -52,5 +84,17 @@ pub(crate) unsafe fn exp2_nonpositive<V: Vector>(x: V) -> V {
             p = p.mul_add(r, V::splat(*c));
         }
         p.scale_by_power(n)
+    }
+}
+
+/// Prefetches `rows` rows of `width` floats, `stride` apart.
+#[inline(always)]
+pub(crate) fn prefetch_rows<V: Vector>(rows: Block<*const f32>) {
+    for r in 0..rows.rows {
+        let mut c = 0;
+        while c < rows.width {
+            V::prefetch(rows.at.wrapping_add(r * rows.stride + c));
+            c += 16;
+        }
     }
 }

@@ -99,6 +99,55 @@ impl<'a> SequenceMask<'a> {
         !self.irregular
     }
 
+    /// The diagonal band: query `i` sees j with i + first <= j <= i + last and j < len, as far as the
+    /// dense and block conditions let it. Unbounded sides lie far outside any index.
+    #[must_use]
+    pub fn band(&self) -> (isize, isize, usize) {
+        (self.first, self.last, self.len)
+    }
+
+    /// Whether a dense mask takes part, which only a look at every (query, key) resolves.
+    #[must_use]
+    pub fn has_dense(&self) -> bool {
+        self.irregular && self.parts.iter().any(|p| matches!(p, Part::Dense(_)))
+    }
+
+    /// The first run of `keys` whose columns of block-mask tiles hold something for `rows`.
+    ///
+    /// Without block masks that is all of `keys`. Cost: O(tiles of the block masks touched).
+    #[must_use]
+    pub fn next_run(&self, rows: Range<usize>, keys: Range<usize>) -> Option<Range<usize>> {
+        if rows.is_empty() || keys.is_empty() {
+            return None;
+        }
+        if !self.irregular {
+            return Some(keys);
+        }
+        let mut run: Option<Range<usize>> = None;
+        let mut at = keys.start;
+        while at < keys.end {
+            let mut kept = true;
+            let mut end = keys.end;
+            for part in self.parts {
+                if let Part::Blocks(blocks) = part {
+                    let side = blocks.block();
+                    let column = at / side;
+                    end = end.min((column + 1) * side);
+                    let mut tile_rows = rows.start / side..=(rows.end - 1) / side;
+                    kept = kept && tile_rows.any(|r| blocks.kept()[[r, column]]);
+                }
+            }
+            match (&mut run, kept) {
+                (None, true) => run = Some(at..end),
+                (Some(run), true) => run.end = end,
+                (Some(_), false) => break,
+                (None, false) => {}
+            }
+            at = end;
+        }
+        run
+    }
+
     /// The keys outside of which query `i` sees nothing.
     #[must_use]
     pub fn span(&self, i: usize) -> Range<usize> {
@@ -321,6 +370,17 @@ mod tests {
                 Tile::Empty => prop_assert_eq!(seen, 0),
                 Tile::Full => prop_assert_eq!(seen, rows.len() * keys.len()),
                 Tile::Partial => {}
+            }
+            let mut from = keys.start;
+            while let Some(run) = seq.next_run(rows.clone(), from..keys.end) {
+                prop_assert!(run.start >= from && !run.is_empty() && run.end <= keys.end);
+                for j in from..run.start {
+                    prop_assert!(rows.clone().all(|i| !seq.visible(i, j)), "{} was skipped", j);
+                }
+                from = run.end;
+            }
+            for j in from..keys.end {
+                prop_assert!(rows.clone().all(|i| !seq.visible(i, j)), "{} was left out", j);
             }
             let hull = seq.span_of(rows.clone());
             for i in rows {
