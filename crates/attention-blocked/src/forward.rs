@@ -42,16 +42,18 @@ impl Kernel for Task<'_, '_, '_> {
     fn run<V: Vector>(mut self) {
         // SAFETY: V's instructions are enabled where this runs, and Qᵀ has a row for each of D.
         unsafe {
-            let rows = Rows::of(self.head.q).block(self.block.rows.start, QUERIES);
+            let rows = Rows::of(self.head.q).block(self.block.rows.start, self.block.rows.len());
             let factor = self.head.scale * LOG2_E;
             pack::<V>(rows, factor, self.tiles.qt.as_mut_ptr());
         }
         self.prefetch_ahead::<V>();
-        let hidden = self.attend::<V>(Values::Together);
         // 0·NaN is NaN, so a hidden value that is not finite leaks through the product of a tile. As
         // none comes of finite values, it shows in the sums, and the block is done again with care.
-        if hidden && !self.tiles.are_finite(self.block.rows.len()) {
-            self.attend::<V>(Values::OneByOne);
+        for values in [Values::Together, Values::OneByOne] {
+            let hidden = self.attend::<V>(values);
+            if !hidden || self.tiles.are_finite(self.block.rows.len()) {
+                break;
+            }
         }
         self.write::<V>();
     }
@@ -67,13 +69,19 @@ enum Values {
 }
 
 impl Task<'_, '_, '_> {
-    /// Queries of the block that most likely comes next, and the rows of O that this one will write.
+    /// What is read or written next: rows of O, the following queries, and at the end of a head the
+    /// keys and values of the following one. Rows behind the last are most likely the next head's.
     #[inline(always)]
     fn prefetch_ahead<V: Vector>(&self) {
-        let next = self.block.rows.end;
-        prefetch_rows::<V>(Rows::of(self.head.q).block(next, QUERIES));
+        let rows = self.block.rows.end;
         let o = self.block.o.view();
         prefetch_rows::<V>(Rows::of(o).block(0, o.nrows()));
+        prefetch_rows::<V>(Rows::of(self.head.q).block(rows, QUERIES));
+        if rows == self.head.q.nrows() {
+            let (k, v) = (Rows::of(self.head.k), Rows::of(self.head.v));
+            prefetch_rows::<V>(k.block(self.head.k.nrows(), KEYS));
+            prefetch_rows::<V>(v.block(self.head.v.nrows(), KEYS));
+        }
     }
 
     /// Sums up weights and weighted values; tells whether anything was hidden inside a piece.
@@ -82,13 +90,22 @@ impl Task<'_, '_, '_> {
         let head = self.head;
         let (k, v) = (Rows::of(head.k), Rows::of(head.v));
         let mut hidden = false;
+        // The first block of a head finds its keys and values in no cache.
+        let cold = self.block.rows.start == 0;
         self.tiles.clear();
         for piece in Walk::new(head.mask, self.block.rows.clone()) {
             let lanes = self.lanes::<V>(&piece);
             let (first, keys) = (piece.keys.start, piece.keys.len());
             // SAFETY: V's instructions are enabled where this runs; k and v hold the piece's keys.
             unsafe {
+                // One tile ahead of their use: values while scores are made, then the next keys.
+                if cold {
+                    prefetch_rows::<V>(v.block(first, keys));
+                }
                 self.tiles.score::<V>(k.at(first), k.stride, keys, lanes);
+                if cold {
+                    prefetch_rows::<V>(k.block(piece.keys.end, KEYS));
+                }
                 if head.bias.is_some() {
                     self.add_bias(&piece);
                 }
@@ -211,7 +228,6 @@ impl Task<'_, '_, '_> {
 struct Rows {
     first: *const f32,
     stride: usize,
-    rows: usize,
     width: usize,
 }
 
@@ -222,7 +238,6 @@ impl Rows {
         Self {
             first: view.as_ptr(),
             stride: view.strides()[0].unsigned_abs(),
-            rows: view.nrows(),
             width: view.ncols(),
         }
     }
@@ -231,12 +246,12 @@ impl Rows {
         self.first.wrapping_add(row * self.stride)
     }
 
-    /// Up to `rows` rows from `first` on, as many as there are.
+    /// `rows` rows from `first` on; there may be fewer.
     fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             at: self.at(first),
             stride: self.stride,
-            rows: rows.min(self.rows.saturating_sub(first)),
+            rows,
             width: self.width,
         }
     }

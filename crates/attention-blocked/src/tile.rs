@@ -3,7 +3,7 @@
 //! Sᵀ, Pᵀ, Oᵀ and Qᵀ all have one row of [`QUERIES`] floats a key or column, so that maxima, sums,
 //! rescaling and masks work lane by lane, without any reduction across a register.
 
-use crate::simd::{QUERIES, Vector, accumulate_values, exp2, score_keys};
+use crate::simd::{QUERIES, Vector, accumulate_values, score_keys};
 use crate::walk::KEYS;
 use attention::numeric::ln_lanes;
 
@@ -175,7 +175,7 @@ impl<'a> Tiles<'a> {
                 // Lane by lane, so that no query's rounding depends on another's scores.
                 if max[c].any_greater(bound) {
                     reference = max[c].select_greater(bound, max[c], before);
-                    self.rescale::<V>(exp2(before.sub(reference)), lane + c * V::LANES);
+                    self.rescale::<V>(before.sub(reference).exp2(), lane + c * V::LANES);
                     reference.store(at);
                 }
                 // Where nothing was visible so far, -inf - -inf must not become NaN.
@@ -185,7 +185,7 @@ impl<'a> Tiles<'a> {
             for j in 0..keys {
                 for c in 0..C {
                     let at = st.add(j * QUERIES + c * V::LANES);
-                    let p = exp2(V::load(at).sub(shift[c]));
+                    let p = V::load(at).sub(shift[c]).exp2();
                     p.store(at);
                     sum[c] = sum[c].add(p);
                 }

@@ -3,7 +3,7 @@
 
 use super::{
     Kernel,
-    vector::{Block, Vector},
+    vector::{Block, Vector, exp2_of_fraction},
 };
 use std::arch::x86_64::*;
 
@@ -21,8 +21,6 @@ impl Vector for __m256 {
     const COLUMNS: usize = 2;
     // With 2 vectors of queries and a broadcast 11 of 16 registers; 4 x 3 spills.
     const ACCUMULATORS: usize = 8;
-    // The biased exponent of 2^-127 is 0, which reads as the number 0.
-    const LOWEST: f32 = -127.0;
 
     #[inline(always)]
     fn prefetch(at: *const f32) {
@@ -70,16 +68,14 @@ impl Vector for __m256 {
         unsafe { _mm256_max_ps(self, other) }
     }
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // SAFETY: as stated above.
-        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self) }
-    }
-    #[inline(always)]
-    unsafe fn scale_by_power(self, n: Self) -> Self {
-        // SAFETY: as stated above.
+    unsafe fn exp2(self) -> Self {
+        // SAFETY: as stated above. The biased exponent of 2^-127 is 0, which reads as the number 0.
         unsafe {
+            let x = _mm256_max_ps(_mm256_set1_ps(-127.0), self);
+            let n = _mm256_floor_ps(x);
+            let p = exp2_of_fraction(_mm256_sub_ps(x, n));
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-            _mm256_mul_ps(self, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
+            _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
         }
     }
     #[inline(always)]

@@ -3,25 +3,23 @@
 
 use super::{
     Kernel,
-    vector::{Block, Vector},
+    vector::{Block, Vector, exp2_of_fraction},
 };
 use std::arch::x86_64::*;
 
 /// # Safety
-/// The machine has AVX-512F.
-#[target_feature(enable = "avx512f")]
+/// The machine has AVX-512F and DQ.
+#[target_feature(enable = "avx512f,avx512dq")]
 pub(super) unsafe fn shell(kernel: impl Kernel) {
     kernel.run::<__m512>();
 }
 
-// SAFETY of every block below: the trait's contract, AVX-512F is enabled, pointers hold 16 floats.
+// SAFETY of every block below: the trait's contract, AVX-512F and DQ is enabled, pointers hold 16 floats.
 impl Vector for __m512 {
     const LANES: usize = 16;
     const COLUMNS: usize = 4;
     // With 4 vectors of queries and a broadcast 21 of 32 registers; 24 sums measured no faster.
     const ACCUMULATORS: usize = 16;
-    // Below the smallest subnormal: the scaled value underflows to 0.
-    const LOWEST: f32 = -200.0;
 
     #[inline(always)]
     fn prefetch(at: *const f32) {
@@ -69,14 +67,12 @@ impl Vector for __m512 {
         unsafe { _mm512_max_ps(self, other) }
     }
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // SAFETY: as stated above.
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self) }
-    }
-    #[inline(always)]
-    unsafe fn scale_by_power(self, n: Self) -> Self {
-        // SAFETY: as stated above.
-        unsafe { _mm512_scalef_ps(self, n) }
+    unsafe fn exp2(self) -> Self {
+        // SAFETY: as stated above. The remainder of an infinity is 0; scaling takes the floor of self.
+        unsafe {
+            let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self);
+            _mm512_scalef_ps(exp2_of_fraction(r), self)
+        }
     }
     #[inline(always)]
     unsafe fn any_greater(self, other: Self) -> bool {
@@ -131,7 +127,7 @@ impl Vector for __m512 {
 /// The transpose of 16 rows: pairs, quads, then quarters of registers change places.
 ///
 /// # Safety
-/// AVX-512F is enabled.
+/// AVX-512F and DQ is enabled.
 #[inline(always)]
 unsafe fn transpose(a: [__m512; 16]) -> [__m512; 16] {
     // SAFETY: the caller's.

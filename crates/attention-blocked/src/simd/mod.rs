@@ -12,14 +12,14 @@ mod vector;
 
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
 pub(crate) use transpose::{pack, unpack};
-pub(crate) use vector::{Block, Vector, exp2, prefetch_rows};
+pub(crate) use vector::{Block, Vector, prefetch_rows};
 
 use attention::{Error, Result};
 
 /// The instruction set that a kernel runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// AVX-512F: 16 lanes, 32 registers.
+    /// AVX-512F and DQ: 16 lanes, 32 registers.
     Avx512,
     /// AVX2 with FMA: 8 lanes, 16 registers.
     Avx2,
@@ -76,7 +76,10 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => std::is_x86_feature_detected!("avx512f"),
+            Self::Avx512 => {
+                std::is_x86_feature_detected!("avx512f")
+                    && std::is_x86_feature_detected!("avx512dq")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")

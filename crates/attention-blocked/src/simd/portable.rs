@@ -1,6 +1,6 @@
 //! Eight lanes in plain Rust, which the compiler maps to what the target has.
 
-use super::vector::{Block, Vector};
+use super::vector::{Block, Vector, exp2_of_fraction};
 
 /// Eight floats.
 #[derive(Clone, Copy)]
@@ -17,8 +17,6 @@ impl Vector for Lanes {
     const LANES: usize = 8;
     const COLUMNS: usize = 1;
     const ACCUMULATORS: usize = 4;
-    // The biased exponent of 2^-127 is 0, which reads as the number 0.
-    const LOWEST: f32 = -127.0;
 
     #[inline(always)]
     fn prefetch(_at: *const f32) {}
@@ -58,16 +56,21 @@ impl Vector for Lanes {
         self.zip(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
-    unsafe fn round(self) -> Self {
+    unsafe fn exp2(self) -> Self {
         // Adding 1.5·2^23 leaves the nearest integer; exact for the range of exponents.
         const ROUND: f32 = 12_582_912.0;
-        Self(self.0.map(|x| (x + ROUND) - ROUND))
-    }
-    #[inline(always)]
-    unsafe fn scale_by_power(self, n: Self) -> Self {
-        self.zip(n, |p, n| {
-            p * f32::from_bits(((n as i32 + 127) as u32) << 23)
-        })
+        let x = self.0.map(|x| if x < -127.0 { -127.0 } else { x });
+        let n = x.map(|x| {
+            let nearest = (x + ROUND) - ROUND;
+            nearest - f32::from(u8::from(nearest > x))
+        });
+        let r = Self(std::array::from_fn(|l| x[l] - n[l]));
+        // SAFETY: nothing beyond the base instructions is used.
+        let p = unsafe { exp2_of_fraction(r) };
+        // The biased exponent of 2^-127 is 0, which reads as the number 0.
+        Self(std::array::from_fn(|l| {
+            p.0[l] * f32::from_bits(((n[l] as i32 + 127) as u32) << 23)
+        }))
     }
     #[inline(always)]
     unsafe fn any_greater(self, other: Self) -> bool {
