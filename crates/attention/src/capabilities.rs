@@ -67,27 +67,18 @@ impl Feature {
         }
     }
 
-    fn needed_by(geometry: &Geometry) -> Vec<Self> {
+    fn needed_by(geometry: &Geometry) -> impl Iterator<Item = Self> {
         let shape = geometry.shape();
-        let mut needed: Vec<_> = geometry
-            .mask()
-            .parts()
-            .iter()
-            .map(|part| match part {
-                Part::Causal(_) => Self::Causal,
-                Part::Window { .. } | Part::SymmetricWindow { .. } => Self::Window,
-                Part::KeyLengths(_) => Self::KeyLengths,
-                Part::Dense(_) => Self::DenseMask,
-                Part::Blocks(_) => Self::BlockMask,
-            })
-            .collect();
-        if geometry.is_jagged() {
-            needed.push(Self::Jagged);
-        }
-        if shape.hkv != shape.h {
-            needed.push(Self::GroupedHeads);
-        }
-        needed
+        let parts = geometry.mask().parts().iter().map(|part| match part {
+            Part::Causal(_) => Self::Causal,
+            Part::Window { .. } | Part::SymmetricWindow { .. } => Self::Window,
+            Part::KeyLengths(_) => Self::KeyLengths,
+            Part::Dense(_) => Self::DenseMask,
+            Part::Blocks(_) => Self::BlockMask,
+        });
+        parts
+            .chain(geometry.is_jagged().then_some(Self::Jagged))
+            .chain((shape.hkv != shape.h).then_some(Self::GroupedHeads))
     }
 }
 
@@ -99,7 +90,7 @@ pub struct Capabilities {
     /// Whether it computes softmax attention over the keys of mask and pattern without
     /// approximation.
     pub exact: bool,
-    missing: Vec<(Feature, &'static str)>,
+    missing: [Option<&'static str>; Feature::ALL.len()],
 }
 
 impl Capabilities {
@@ -109,24 +100,21 @@ impl Capabilities {
         Self {
             variant,
             exact,
-            missing: Vec::new(),
+            missing: [None; Feature::ALL.len()],
         }
     }
 
     /// Takes a feature out, with the reason that users are told.
     #[must_use]
     pub fn without(mut self, feature: Feature, reason: &'static str) -> Self {
-        self.missing.push((feature, reason));
+        self.missing[feature as usize] = Some(reason);
         self
     }
 
     /// The reason why a feature is missing, or `None` where it is supported.
     #[must_use]
     pub fn missing(&self, feature: Feature) -> Option<&'static str> {
-        self.missing
-            .iter()
-            .find(|(f, _)| *f == feature)
-            .map(|(_, reason)| *reason)
+        self.missing[feature as usize]
     }
 
     /// Whether a feature is supported.
@@ -155,9 +143,7 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Unsupported`] for the first feature that is needed and missing.
     pub fn admits_geometry(&self, geometry: &Geometry) -> Result<()> {
-        Feature::needed_by(geometry)
-            .into_iter()
-            .try_for_each(|f| self.require(f))
+        Feature::needed_by(geometry).try_for_each(|f| self.require(f))
     }
 
     /// The check that every forward begins with: features, output shapes and strides.

@@ -13,7 +13,7 @@
 //! | P = softmax(S), L = logsumexp(S) | weights; per-row log-sum-exp |
 //! | Ω(i) | the keys that query i may see |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod accuracy;
 mod attention;
@@ -28,6 +28,7 @@ pub mod numeric;
 pub mod oracle;
 mod output;
 mod problem;
+mod row_blocks;
 mod scratch;
 mod shape;
 pub mod variant;
@@ -40,9 +41,10 @@ pub use cost::Cost;
 pub use error::{Error, Result, expect_shape};
 pub use geometry::{Geometry, Layout};
 pub use mask::Mask;
-pub use output::{Output, OutputMut, RowBlock};
+pub use output::{Output, OutputMut};
 pub use problem::{Head, Problem};
-pub use scratch::Scratch;
+pub use row_blocks::{RowBlock, RowBlocks};
+pub use scratch::{Parts, Scratch};
 pub use shape::Shape;
 pub use variant::{Family, Variant};
 pub use workers::Workers;
