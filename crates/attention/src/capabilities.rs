@@ -1,10 +1,12 @@
 //! What a variant can do, stated before it is asked.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect_shape};
 use crate::geometry::Geometry;
+use crate::gradients::Gradients;
 use crate::mask::Part;
-use crate::output::OutputMut;
+use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
+use ndarray::ArrayView4;
 
 /// Something a request may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,13 +153,46 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Shape`] or [`Error::Stride`].
     pub fn admit(&self, problem: &Problem<'_>, out: &OutputMut<'_>) -> Result<()> {
-        self.admits_geometry(problem.geometry())?;
-        if problem.bias().is_some() {
-            self.require(Feature::Bias)?;
-        }
+        self.admits(problem)?;
         if out.lse.is_some() {
             self.require(Feature::LogSumExp)?;
         }
         out.check(problem.geometry())
+    }
+
+    /// The check that every backward begins with: features, then the shapes of what forward saved
+    /// (O and L), of dO and of the gradients.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Shape`] or [`Error::Stride`].
+    pub fn admit_backward(
+        &self,
+        problem: &Problem<'_>,
+        saved: &Output,
+        d_o: &ArrayView4<'_, f32>,
+        out: &Gradients,
+    ) -> Result<()> {
+        self.require(Feature::Backward)?;
+        self.admits(problem)?;
+        let s = problem.shape();
+        let lead = if problem.geometry().is_jagged() {
+            1
+        } else {
+            s.b
+        };
+        let rows = [lead, s.h, s.nq, s.dv];
+        expect_shape("O", "[B, H, Nq, Dv]", saved.o.shape(), &rows)?;
+        expect_shape("dO", "[B, H, Nq, Dv]", d_o.shape(), &rows)?;
+        let lse = saved.lse.as_ref().map_or(&[][..], |lse| lse.shape());
+        expect_shape("L", "[B, H, Nq]", lse, &rows[..3])?;
+        out.check(problem)
+    }
+
+    fn admits(&self, problem: &Problem<'_>) -> Result<()> {
+        self.admits_geometry(problem.geometry())?;
+        match problem.bias() {
+            Some(_) => self.require(Feature::Bias),
+            None => Ok(()),
+        }
     }
 }

@@ -199,6 +199,11 @@ impl<'a> Problem<'a> {
         self.tensors.get(name)
     }
 
+    /// All side inputs and learned parameters, by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&'static str, &ArrayViewD<'a, f32>)> {
+        self.tensors.iter().map(|(name, tensor)| (*name, tensor))
+    }
+
     /// History `sequence` as query head `head` sees it.
     #[must_use]
     pub fn head(&self, sequence: usize, head: usize) -> Head<'_> {

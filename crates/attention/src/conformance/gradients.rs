@@ -7,6 +7,7 @@ use crate::attention::Attention;
 use crate::bias::Bias;
 use crate::capabilities::Feature;
 use crate::error::Error;
+use crate::gradients::Gradients;
 use crate::mask::{Alignment, Mask};
 use crate::output::Output;
 use crate::problem::Problem;
@@ -59,7 +60,18 @@ pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
             let workers = Workers::serial();
             let forward = attention.forward(p, saved.view_mut(), &workers, &mut Scratch::new());
             result = Some(forward.and_then(|()| {
-                attention.backward(p, &saved, d_o.view(), &workers, &mut Scratch::new())
+                let mut out = Gradients::zeros(p);
+                out.fill(f32::NAN);
+                attention
+                    .backward(
+                        p,
+                        &saved,
+                        d_o.view(),
+                        &mut out,
+                        &workers,
+                        &mut Scratch::new(),
+                    )
+                    .map(|()| out)
             }));
         };
         problem(&tensors, &table, call).map_err(|e| e.to_string())?;
