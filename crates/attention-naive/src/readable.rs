@@ -96,7 +96,15 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
             sum += s[j];
         }
 
-        // 4. O = PV / Σ P; a query that sees nothing gets zero.
+        // 4. Dropout leaves the sum as it is, and so L.
+        if let Some(drop) = head.dropout {
+            let row = drop.row(i);
+            for j in visible.clone().filter(sees) {
+                s[j] *= drop.multiplier(row, j);
+            }
+        }
+
+        // 5. O = PV / Σ P; a query that sees nothing gets zero.
         let mut o = block.o.row_mut(r);
         o.fill(0.0);
         for j in visible.clone().filter(sees) {
@@ -107,7 +115,7 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
             o /= sum;
         }
 
-        // 5. L = logsumexp(S).
+        // 6. L = logsumexp(S).
         if let Some(lse) = &mut block.lse {
             lse[r] = if sees_nothing {
                 f32::NEG_INFINITY
@@ -127,7 +135,8 @@ struct HeadGradients {
     ds: Vec<(usize, usize, f32)>,
 }
 
-/// dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K, dK = scale·dSᵀ·Q.
+/// dV = (P∘M)ᵀ·dO, dP = M∘(dO·Vᵀ), dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K, dK = scale·dSᵀ·Q, with
+/// M = keep/(1 - rate), or 1 without dropout.
 fn differentiate(
     problem: &Problem<'_>,
     head: &Head<'_>,
@@ -164,11 +173,16 @@ fn differentiate(
         let e: Vec<f32> = s.iter().map(|s| (s - max).exp()).collect();
         let sum: f32 = e.iter().sum();
         let p: Vec<f32> = e.iter().map(|e| e / sum).collect();
-        let dp: Vec<f32> = visible.iter().map(|&j| d_o.dot(&head.v.row(j))).collect();
+        let drawn = head.dropout.map(|drop| (drop, drop.row(i)));
+        let m = |j| drawn.map_or(1.0, |(drop, row)| drop.multiplier(row, j));
+        let dp: Vec<f32> = visible
+            .iter()
+            .map(|&j| d_o.dot(&head.v.row(j)) * m(j))
+            .collect();
         let mean: f32 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
         for ((&j, p), dp) in visible.iter().zip(&p).zip(&dp) {
             let ds = p * (dp - mean);
-            gradients.dv.row_mut(j).scaled_add(*p, &d_o);
+            gradients.dv.row_mut(j).scaled_add(p * m(j), &d_o);
             gradients
                 .dq
                 .row_mut(i)

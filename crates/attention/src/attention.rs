@@ -183,7 +183,8 @@ pub trait Attention: Send + Sync {
     /// Absorbs the keys and values of `problem` once, to answer many queries later.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the variant has [`Feature::Prepare`].
+    /// [`Error::Unsupported`] unless the variant has [`Feature::Prepare`], and for a problem with
+    /// dropout ([`Capabilities::admit_prepare`]).
     fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
         let _ = (problem, workers);
         Err(unsupported(self.capabilities(), Feature::Prepare))

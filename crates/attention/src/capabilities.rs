@@ -33,11 +33,13 @@ pub enum Feature {
     Backward,
     /// Absorbing keys once, then answering and appending.
     Prepare,
+    /// Dropout on the weights.
+    Dropout,
 }
 
 impl Feature {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Causal,
         Self::Window,
         Self::KeyLengths,
@@ -49,6 +51,7 @@ impl Feature {
         Self::LogSumExp,
         Self::Backward,
         Self::Prepare,
+        Self::Dropout,
     ];
 
     /// The feature in words.
@@ -66,6 +69,7 @@ impl Feature {
             Self::LogSumExp => "log-sum-exp",
             Self::Backward => "backward",
             Self::Prepare => "prepare",
+            Self::Dropout => "dropout",
         }
     }
 
@@ -190,9 +194,30 @@ impl Capabilities {
 
     fn admits(&self, problem: &Problem<'_>) -> Result<()> {
         self.admits_geometry(problem.geometry())?;
-        match problem.bias() {
-            Some(_) => self.require(Feature::Bias),
+        if problem.bias().is_some() {
+            self.require(Feature::Bias)?;
+        }
+        if problem.dropout().is_some() {
+            self.require(Feature::Dropout)?;
+        }
+        Ok(())
+    }
+
+    /// The check that every prepare begins with.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a feature that is needed and missing, and for dropout: what is
+    /// prepared answers queries that are not known yet, so that there is no forward to differentiate.
+    pub fn admit_prepare(&self, problem: &Problem<'_>) -> Result<()> {
+        self.require(Feature::Prepare)?;
+        self.admits(problem)?;
+        match problem.dropout() {
             None => Ok(()),
+            Some(_) => Err(Error::Unsupported {
+                variant: self.variant,
+                what: "dropout in prepare".into(),
+                reason: "prepared keys answer a trained model's queries; dropout is for training",
+            }),
         }
     }
 }

@@ -21,6 +21,7 @@ mod bias;
 mod capabilities;
 pub mod conformance;
 mod cost;
+pub mod dropout;
 mod error;
 mod geometry;
 mod gradients;
