@@ -123,6 +123,7 @@ impl Attention for Blocked {
     fn capabilities(&self) -> Capabilities {
         Capabilities::all(self.variant.name, true)
             .without(Feature::Backward, "not written yet; `naive` has one")
+            .without(Feature::Dropout, "not written yet; `naive` has it")
             .without(
                 Feature::Prepare,
                 "not written yet; forward packs queries alone",

@@ -99,8 +99,16 @@ fn attend(arch: pulp::Arch, head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f
                     row[j] = f32::NEG_INFINITY;
                 });
         }
-        let (max, sum) = arch.dispatch(Exponentiate { row, visible });
+        let (max, sum) = arch.dispatch(Exponentiate {
+            row: &mut *row,
+            visible,
+        });
         sums[r] = sum;
+        if let Some(drop) = head.dropout {
+            let key = drop.row(i);
+            let span = head.mask.span(i);
+            span.for_each(|j| row[j] *= drop.multiplier(key, j));
+        }
         if head.mask.count(i) == 0 {
             continue;
         }

@@ -3,11 +3,10 @@
 use crate::scores;
 use attention::variant::Parameters;
 use attention::{
-    Attention, Bias, Capabilities, Family, Feature, Geometry, Gradients, Head, Output, OutputMut,
-    Problem, Result, RowBlock, Scratch, Variant, Workers, expect_shape,
+    Attention, Capabilities, Family, Feature, Geometry, Gradients, Head, Output, OutputMut,
+    Problem, Result, RowBlock, Scratch, Variant, Workers,
 };
-use ndarray::{Array2, Array4, ArrayD, ArrayView4, ArrayViewMut2, Axis};
-use std::collections::BTreeMap;
+use ndarray::{Array2, Array4, ArrayView4, ArrayViewMut2, Axis};
 
 /// Attention by its definition: loops, no tricks.
 pub static NAIVE: Variant = Variant {
@@ -57,13 +56,16 @@ impl Attention for Naive {
         problem: &Problem<'_>,
         saved: &Output,
         d_o: ArrayView4<'_, f32>,
+        out: &mut Gradients,
         workers: &Workers,
         _scratch: &mut Scratch,
-    ) -> Result<Gradients> {
-        expect_shape("dO", "[B, H, Nq, Dv]", d_o.shape(), saved.o.shape())?;
+    ) -> Result<()> {
+        self.capabilities()
+            .admit_backward(problem, saved, &d_o, out)?;
         let heads: Vec<Head<'_>> = problem.heads().collect();
         let parts = workers.map(heads.clone(), |head| differentiate(problem, &head, d_o));
-        Ok(gather(problem, &heads, parts))
+        gather(problem, &heads, parts, out);
+        Ok(())
     }
 }
 
@@ -94,7 +96,15 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
             sum += s[j];
         }
 
-        // 4. O = PV / Σ P; a query that sees nothing gets zero.
+        // 4. Dropout leaves the sum as it is, and so L.
+        if let Some(drop) = head.dropout {
+            let row = drop.row(i);
+            for j in visible.clone().filter(sees) {
+                s[j] *= drop.multiplier(row, j);
+            }
+        }
+
+        // 5. O = PV / Σ P; a query that sees nothing gets zero.
         let mut o = block.o.row_mut(r);
         o.fill(0.0);
         for j in visible.clone().filter(sees) {
@@ -105,7 +115,7 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
             o /= sum;
         }
 
-        // 5. L = logsumexp(S).
+        // 6. L = logsumexp(S).
         if let Some(lse) = &mut block.lse {
             lse[r] = if sees_nothing {
                 f32::NEG_INFINITY
@@ -125,7 +135,8 @@ struct HeadGradients {
     ds: Vec<(usize, usize, f32)>,
 }
 
-/// dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K, dK = scale·dSᵀ·Q.
+/// dV = (P∘M)ᵀ·dO, dP = M∘(dO·Vᵀ), dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K, dK = scale·dSᵀ·Q, with
+/// M = keep/(1 - rate), or 1 without dropout.
 fn differentiate(
     problem: &Problem<'_>,
     head: &Head<'_>,
@@ -162,11 +173,16 @@ fn differentiate(
         let e: Vec<f32> = s.iter().map(|s| (s - max).exp()).collect();
         let sum: f32 = e.iter().sum();
         let p: Vec<f32> = e.iter().map(|e| e / sum).collect();
-        let dp: Vec<f32> = visible.iter().map(|&j| d_o.dot(&head.v.row(j))).collect();
+        let drawn = head.dropout.map(|drop| (drop, drop.row(i)));
+        let m = |j| drawn.map_or(1.0, |(drop, row)| drop.multiplier(row, j));
+        let dp: Vec<f32> = visible
+            .iter()
+            .map(|&j| d_o.dot(&head.v.row(j)) * m(j))
+            .collect();
         let mean: f32 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
         for ((&j, p), dp) in visible.iter().zip(&p).zip(&dp) {
             let ds = p * (dp - mean);
-            gradients.dv.row_mut(j).scaled_add(*p, &d_o);
+            gradients.dv.row_mut(j).scaled_add(p * m(j), &d_o);
             gradients
                 .dq
                 .row_mut(i)
@@ -184,21 +200,14 @@ fn differentiate(
 }
 
 /// Adds the heads' gradients in their order: key heads that are shared sum over their query heads.
-fn gather(problem: &Problem<'_>, heads: &[Head<'_>], parts: Vec<HeadGradients>) -> Gradients {
+fn gather(
+    problem: &Problem<'_>,
+    heads: &[Head<'_>],
+    parts: Vec<HeadGradients>,
+    out: &mut Gradients,
+) {
     let geometry = problem.geometry();
-    let shape = geometry.shape();
-    let lead = if geometry.is_jagged() { 1 } else { shape.b };
-    let mut all = Gradients {
-        dq: Array4::zeros((lead, shape.h, shape.nq, shape.d)),
-        dk: Array4::zeros((lead, shape.hkv, shape.nk, shape.d)),
-        dv: Array4::zeros((lead, shape.hkv, shape.nk, shape.dv)),
-        dbias: problem.bias().map(|bias| match bias {
-            Bias::Dense(table) => ArrayD::zeros(table.shape()),
-            Bias::Relative(table) => ArrayD::zeros(table.shape()),
-            _ => ArrayD::zeros(Vec::new()),
-        }),
-        tensors: BTreeMap::new(),
-    };
+    out.fill(0.0);
     for (head, part) in heads.iter().zip(parts) {
         let batch = if geometry.is_jagged() {
             0
@@ -220,14 +229,13 @@ fn gather(problem: &Problem<'_>, heads: &[Head<'_>], parts: Vec<HeadGradients>) 
                 .slice_axis_move(Axis(0), tokens.into());
             slot += add;
         };
-        slot(&mut all.dq, head.head, queries, &part.dq);
-        slot(&mut all.dk, key_head, keys.clone(), &part.dk);
-        slot(&mut all.dv, key_head, keys, &part.dv);
-        if let (Some(dbias), Some(bias)) = (&mut all.dbias, problem.bias()) {
+        slot(&mut out.dq, head.head, queries, &part.dq);
+        slot(&mut out.dk, key_head, keys.clone(), &part.dk);
+        slot(&mut out.dv, key_head, keys, &part.dv);
+        if let (Some(dbias), Some(bias)) = (&mut out.dbias, problem.bias()) {
             for (i, j, ds) in part.ds {
                 dbias[bias.index(head.head, i, j).as_slice()] += ds;
             }
         }
     }
-    all
 }

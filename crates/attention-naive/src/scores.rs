@@ -13,20 +13,16 @@ pub(crate) fn floats(geometry: &Geometry) -> usize {
 
 /// Cuts O into row blocks and hands each its rows of S, `[rows, Nk]`.
 pub(crate) fn row_blocks<'o, 's>(
-    geometry: &Geometry,
+    geometry: &'s Geometry,
     out: OutputMut<'o>,
     rows: usize,
     scratch: &'s mut Scratch,
-) -> Vec<(RowBlock<'o>, &'s mut [f32])> {
-    let whole = scratch.parts(1, floats(geometry)).into_iter().next();
-    let mut free = whole.unwrap_or_default();
-    out.row_blocks(geometry, rows)
-        .into_iter()
-        .map(|block| {
-            let keys = geometry.key_range(block.sequence).len();
-            let (mine, rest) = std::mem::take(&mut free).split_at_mut(block.rows.len() * keys);
-            free = rest;
-            (block, mine)
-        })
-        .collect()
+) -> impl Iterator<Item = (RowBlock<'o>, &'s mut [f32])> + Send + use<'o, 's> {
+    let mut free = scratch.part(floats(geometry));
+    out.row_blocks(geometry, rows).map(move |block| {
+        let keys = geometry.key_range(block.sequence).len();
+        let (mine, rest) = std::mem::take(&mut free).split_at_mut(block.rows.len() * keys);
+        free = rest;
+        (block, mine)
+    })
 }

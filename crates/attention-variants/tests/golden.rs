@@ -4,7 +4,7 @@
 
 use attention::mask::{Alignment, Mask};
 use attention::variant::Parameters;
-use attention::{Output, Problem, Scratch, Workers};
+use attention::{Gradients, Output, Problem, Scratch, Workers};
 use ndarray::Array4;
 
 #[derive(serde::Deserialize)]
@@ -92,8 +92,16 @@ fn holds(name: &str, with_backward: bool) {
         }
         if with_backward {
             let d_o = tensor(4, (b, h, nq, dv));
-            let gradients = attention
-                .backward(&problem, &output, d_o.view(), &workers, &mut scratch)
+            let mut gradients = Gradients::zeros(&problem);
+            attention
+                .backward(
+                    &problem,
+                    &output,
+                    d_o.view(),
+                    &mut gradients,
+                    &workers,
+                    &mut scratch,
+                )
                 .expect("gradients");
             close(&what("dQ"), gradients.dq.iter(), &case.dq, budget);
             close(&what("dK"), gradients.dk.iter(), &case.dk, budget);

@@ -12,14 +12,14 @@ use crate::capabilities::{Capabilities, Feature};
 use crate::cost::Cost;
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
+use crate::gradients::Gradients;
 use crate::mask::Mask;
 use crate::oracle;
 use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::workers::Workers;
-use ndarray::{Array2, Array4, ArrayD, ArrayView4};
-use std::collections::BTreeMap;
+use ndarray::{Array2, ArrayView4};
 
 /// A tensor that a variant needs beside Q, K and V.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,21 +42,6 @@ pub struct Form {
     /// `[rows, Nk]`: what each value is multiplied with, where the variant is linear in V. They may
     /// be negative and need not sum to one.
     pub weights: Option<Array2<f64>>,
-}
-
-/// Gradients of a loss, given its gradient by O.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gradients {
-    /// `[B, H, Nq, D]`.
-    pub dq: Array4<f32>,
-    /// `[B, Hkv, Nk, D]`.
-    pub dk: Array4<f32>,
-    /// `[B, Hkv, Nk, Dv]`.
-    pub dv: Array4<f32>,
-    /// The bias table's, in its shape, where the problem has a bias.
-    pub dbias: Option<ArrayD<f32>>,
-    /// By name, for each tensor that the variant declares.
-    pub tensors: BTreeMap<&'static str, ArrayD<f32>>,
 }
 
 /// Keys and values absorbed once: an index, a packed copy or a state.
@@ -125,6 +110,12 @@ pub trait Attention: Send + Sync {
         0
     }
 
+    /// Working memory in bytes that a backward call on `threads` workers takes.
+    fn backward_scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
+        let _ = (geometry, threads);
+        0
+    }
+
     /// What a forward call costs. The default is that of exact attention over mask and pattern.
     fn cost(&self, geometry: &Geometry, threads: usize) -> Cost {
         let pairs = self.scored_pairs(geometry);
@@ -169,27 +160,31 @@ pub trait Attention: Send + Sync {
         (8.0 * f64::from(f32::EPSILON) * max_abs_score).max(2e-6)
     }
 
-    /// Gradients by recomputation from L; `saved` is what forward wrote, with L; `d_o` is
-    /// `[B, H, Nq, Dv]`.
+    /// Writes the gradients by recomputation from L, whatever stood in `out` before; `saved` is what
+    /// forward wrote, with L; `d_o` is `[B, H, Nq, Dv]`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the variant has [`Feature::Backward`].
+    /// [`Error::Unsupported`] unless the variant has [`Feature::Backward`], and for what forward
+    /// would refuse; [`Error::Shape`] and [`Error::Stride`] for tensors that do not fit
+    /// ([`Capabilities::admit_backward`]).
     fn backward(
         &self,
         problem: &Problem<'_>,
         saved: &Output,
         d_o: ArrayView4<'_, f32>,
+        out: &mut Gradients,
         workers: &Workers,
         scratch: &mut Scratch,
-    ) -> Result<Gradients> {
-        let _ = (problem, saved, d_o, workers, scratch);
+    ) -> Result<()> {
+        let _ = (problem, saved, d_o, out, workers, scratch);
         Err(unsupported(self.capabilities(), Feature::Backward))
     }
 
     /// Absorbs the keys and values of `problem` once, to answer many queries later.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the variant has [`Feature::Prepare`].
+    /// [`Error::Unsupported`] unless the variant has [`Feature::Prepare`], and for a problem with
+    /// dropout ([`Capabilities::admit_prepare`]).
     fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
         let _ = (problem, workers);
         Err(unsupported(self.capabilities(), Feature::Prepare))

@@ -52,6 +52,15 @@ impl Bias<'_> {
         }
     }
 
+    /// Shape of its table.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Dense(table) => table.shape(),
+            Self::Relative(table) => table.shape(),
+        }
+    }
+
     /// Where the value for head `h`, query `i` and key `j` stands in the table.
     #[must_use]
     pub fn index(&self, h: usize, i: usize, j: usize) -> Vec<usize> {

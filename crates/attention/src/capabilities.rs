@@ -1,10 +1,12 @@
 //! What a variant can do, stated before it is asked.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect_shape};
 use crate::geometry::Geometry;
+use crate::gradients::Gradients;
 use crate::mask::Part;
-use crate::output::OutputMut;
+use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
+use ndarray::ArrayView4;
 
 /// Something a request may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,11 +33,13 @@ pub enum Feature {
     Backward,
     /// Absorbing keys once, then answering and appending.
     Prepare,
+    /// Dropout on the weights.
+    Dropout,
 }
 
 impl Feature {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Causal,
         Self::Window,
         Self::KeyLengths,
@@ -47,6 +51,7 @@ impl Feature {
         Self::LogSumExp,
         Self::Backward,
         Self::Prepare,
+        Self::Dropout,
     ];
 
     /// The feature in words.
@@ -64,30 +69,22 @@ impl Feature {
             Self::LogSumExp => "log-sum-exp",
             Self::Backward => "backward",
             Self::Prepare => "prepare",
+            Self::Dropout => "dropout",
         }
     }
 
-    fn needed_by(geometry: &Geometry) -> Vec<Self> {
+    fn needed_by(geometry: &Geometry) -> impl Iterator<Item = Self> {
         let shape = geometry.shape();
-        let mut needed: Vec<_> = geometry
-            .mask()
-            .parts()
-            .iter()
-            .map(|part| match part {
-                Part::Causal(_) => Self::Causal,
-                Part::Window { .. } | Part::SymmetricWindow { .. } => Self::Window,
-                Part::KeyLengths(_) => Self::KeyLengths,
-                Part::Dense(_) => Self::DenseMask,
-                Part::Blocks(_) => Self::BlockMask,
-            })
-            .collect();
-        if geometry.is_jagged() {
-            needed.push(Self::Jagged);
-        }
-        if shape.hkv != shape.h {
-            needed.push(Self::GroupedHeads);
-        }
-        needed
+        let parts = geometry.mask().parts().iter().map(|part| match part {
+            Part::Causal(_) => Self::Causal,
+            Part::Window { .. } | Part::SymmetricWindow { .. } => Self::Window,
+            Part::KeyLengths(_) => Self::KeyLengths,
+            Part::Dense(_) => Self::DenseMask,
+            Part::Blocks(_) => Self::BlockMask,
+        });
+        parts
+            .chain(geometry.is_jagged().then_some(Self::Jagged))
+            .chain((shape.hkv != shape.h).then_some(Self::GroupedHeads))
     }
 }
 
@@ -99,7 +96,7 @@ pub struct Capabilities {
     /// Whether it computes softmax attention over the keys of mask and pattern without
     /// approximation.
     pub exact: bool,
-    missing: Vec<(Feature, &'static str)>,
+    missing: [Option<&'static str>; Feature::ALL.len()],
 }
 
 impl Capabilities {
@@ -109,24 +106,21 @@ impl Capabilities {
         Self {
             variant,
             exact,
-            missing: Vec::new(),
+            missing: [None; Feature::ALL.len()],
         }
     }
 
     /// Takes a feature out, with the reason that users are told.
     #[must_use]
     pub fn without(mut self, feature: Feature, reason: &'static str) -> Self {
-        self.missing.push((feature, reason));
+        self.missing[feature as usize] = Some(reason);
         self
     }
 
     /// The reason why a feature is missing, or `None` where it is supported.
     #[must_use]
     pub fn missing(&self, feature: Feature) -> Option<&'static str> {
-        self.missing
-            .iter()
-            .find(|(f, _)| *f == feature)
-            .map(|(_, reason)| *reason)
+        self.missing[feature as usize]
     }
 
     /// Whether a feature is supported.
@@ -155,9 +149,7 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Unsupported`] for the first feature that is needed and missing.
     pub fn admits_geometry(&self, geometry: &Geometry) -> Result<()> {
-        Feature::needed_by(geometry)
-            .into_iter()
-            .try_for_each(|f| self.require(f))
+        Feature::needed_by(geometry).try_for_each(|f| self.require(f))
     }
 
     /// The check that every forward begins with: features, output shapes and strides.
@@ -165,13 +157,67 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Shape`] or [`Error::Stride`].
     pub fn admit(&self, problem: &Problem<'_>, out: &OutputMut<'_>) -> Result<()> {
-        self.admits_geometry(problem.geometry())?;
-        if problem.bias().is_some() {
-            self.require(Feature::Bias)?;
-        }
+        self.admits(problem)?;
         if out.lse.is_some() {
             self.require(Feature::LogSumExp)?;
         }
         out.check(problem.geometry())
+    }
+
+    /// The check that every backward begins with: features, then the shapes of what forward saved
+    /// (O and L), of dO and of the gradients.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Shape`] or [`Error::Stride`].
+    pub fn admit_backward(
+        &self,
+        problem: &Problem<'_>,
+        saved: &Output,
+        d_o: &ArrayView4<'_, f32>,
+        out: &Gradients,
+    ) -> Result<()> {
+        self.require(Feature::Backward)?;
+        self.admits(problem)?;
+        let s = problem.shape();
+        let lead = if problem.geometry().is_jagged() {
+            1
+        } else {
+            s.b
+        };
+        let rows = [lead, s.h, s.nq, s.dv];
+        expect_shape("O", "[B, H, Nq, Dv]", saved.o.shape(), &rows)?;
+        expect_shape("dO", "[B, H, Nq, Dv]", d_o.shape(), &rows)?;
+        let lse = saved.lse.as_ref().map_or(&[][..], |lse| lse.shape());
+        expect_shape("L", "[B, H, Nq]", lse, &rows[..3])?;
+        out.check(problem)
+    }
+
+    fn admits(&self, problem: &Problem<'_>) -> Result<()> {
+        self.admits_geometry(problem.geometry())?;
+        if problem.bias().is_some() {
+            self.require(Feature::Bias)?;
+        }
+        if problem.dropout().is_some() {
+            self.require(Feature::Dropout)?;
+        }
+        Ok(())
+    }
+
+    /// The check that every prepare begins with.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a feature that is needed and missing, and for dropout: what is
+    /// prepared answers queries that are not known yet, so that there is no forward to differentiate.
+    pub fn admit_prepare(&self, problem: &Problem<'_>) -> Result<()> {
+        self.require(Feature::Prepare)?;
+        self.admits(problem)?;
+        match problem.dropout() {
+            None => Ok(()),
+            Some(_) => Err(Error::Unsupported {
+                variant: self.variant,
+                what: "dropout in prepare".into(),
+                reason: "prepared keys answer a trained model's queries; dropout is for training",
+            }),
+        }
     }
 }

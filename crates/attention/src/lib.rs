@@ -13,7 +13,7 @@
 //! | P = softmax(S), L = logsumexp(S) | weights; per-row log-sum-exp |
 //! | Ω(i) | the keys that query i may see |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod accuracy;
 mod attention;
@@ -21,28 +21,33 @@ mod bias;
 mod capabilities;
 pub mod conformance;
 mod cost;
+pub mod dropout;
 mod error;
 mod geometry;
+mod gradients;
 pub mod mask;
 pub mod numeric;
 pub mod oracle;
 mod output;
 mod problem;
+mod row_blocks;
 mod scratch;
 mod shape;
 pub mod variant;
 mod workers;
 
-pub use attention::{Attention, Form, Gradients, Prepared, TensorSpec};
+pub use attention::{Attention, Form, Prepared, TensorSpec};
 pub use bias::{Bias, HeadBias};
 pub use capabilities::{Capabilities, Feature};
 pub use cost::Cost;
 pub use error::{Error, Result, expect_shape};
 pub use geometry::{Geometry, Layout};
+pub use gradients::Gradients;
 pub use mask::Mask;
-pub use output::{Output, OutputMut, RowBlock};
+pub use output::{Output, OutputMut};
 pub use problem::{Head, Problem};
-pub use scratch::Scratch;
+pub use row_blocks::{RowBlock, RowBlocks};
+pub use scratch::{Parts, Scratch};
 pub use shape::Shape;
 pub use variant::{Family, Variant};
 pub use workers::Workers;

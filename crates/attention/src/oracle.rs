@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 /// Exact attention of some query rows of one history and head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExactRows {
-    /// P `[rows, Nk]`; exactly zero where masked.
+    /// P `[rows, Nk]`, after dropout; exactly zero where masked or dropped.
     pub weights: Array2<f64>,
     /// O `[rows, Dv]`.
     pub output: Array2<f64>,
@@ -32,7 +32,7 @@ impl From<ExactRows> for Form {
 
 /// Exact attention for `rows` of one head.
 ///
-/// A row that sees no key has O = 0 and L = -inf. NaN in a visible score makes the whole row NaN.
+/// L is that of the weights before dropout. A row that sees no key has O = 0 and L = -inf. NaN in a visible score makes the whole row NaN.
 /// Cost: O(rows·Nk·(D + Dv)) time, O(rows·Nk) memory.
 #[must_use]
 pub fn rows(head: &Head<'_>, rows: &[usize]) -> ExactRows {
@@ -70,8 +70,10 @@ pub fn rows(head: &Head<'_>, rows: &[usize]) -> ExactRows {
         let largest = scores.iter().fold(0.0, |m: f64, s| m.max(s.abs()));
         exact.max_abs_score = exact.max_abs_score.max(largest);
         let mut output = exact.output.row_mut(r);
+        let drawn = head.dropout.map(|drop| (drop, drop.row(i)));
         for (&j, e) in visible.iter().zip(&exponentials) {
-            let weight = e / sum;
+            let kept = drawn.map_or(1.0, |(drop, row)| f64::from(drop.multiplier(row, j)));
+            let weight = e / sum * kept;
             exact.weights[[r, j]] = weight;
             output.scaled_add(weight, &values.row(j));
         }

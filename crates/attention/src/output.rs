@@ -1,9 +1,9 @@
-//! Where a variant writes: O, and L where it is asked for; cut into blocks that tasks own.
+//! Where a variant writes: O, and L where it is asked for.
 
 use crate::error::{Error, Result, expect_shape};
 use crate::geometry::Geometry;
-use ndarray::{Array3, Array4, ArrayViewMut1, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4, Axis};
-use std::ops::Range;
+use crate::row_blocks::RowBlocks;
+use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4};
 
 /// O `[B, H, Nq, Dv]` and L = logsumexp(S) `[B, H, Nq]`; a jagged batch has a leading axis of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,21 +52,6 @@ pub struct OutputMut<'a> {
     pub lse: Option<ArrayViewMut3<'a, f32>>,
 }
 
-/// A run of query rows of one history and head, with the slots that they fill.
-#[derive(Debug)]
-pub struct RowBlock<'a> {
-    /// Which history.
-    pub sequence: usize,
-    /// Which query head.
-    pub head: usize,
-    /// Which of its queries.
-    pub rows: Range<usize>,
-    /// `[rows, Dv]`.
-    pub o: ArrayViewMut2<'a, f32>,
-    /// `[rows]`.
-    pub lse: Option<ArrayViewMut1<'a, f32>>,
-}
-
 impl<'a> OutputMut<'a> {
     /// Checks shapes and strides against a problem.
     ///
@@ -96,78 +81,13 @@ impl<'a> OutputMut<'a> {
     /// Cuts the output into blocks of at most `rows` query rows, each within one history and head.
     ///
     /// The cut depends on the problem alone, never on the number of threads. Order: histories,
-    /// then heads, then rows. `rows = usize::MAX` gives one block a history and head.
+    /// then heads, then rows. `rows = usize::MAX` gives one block a history and head. Blocks are cut
+    /// off one by one, without allocation.
     ///
     /// # Panics
     /// Where `rows` is 0, or [`check`](Self::check) would have refused the output.
     #[must_use]
-    pub fn row_blocks(self, geometry: &Geometry, rows: usize) -> Vec<RowBlock<'a>> {
-        assert!(rows > 0, "a row block needs rows");
-        let s = geometry.shape();
-        // One cursor a (batch entry, head): the rows that no block has taken yet.
-        let mut free: Vec<_> = {
-            let mut lse = self.lse.map(|l| {
-                let outer = l.into_dyn();
-                split_outer(outer)
-                    .into_iter()
-                    .flat_map(split_outer)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-            });
-            split_outer(self.o.into_dyn())
-                .into_iter()
-                .flat_map(split_outer)
-                .map(|o| (o, lse.as_mut().and_then(Iterator::next)))
-                .map(Some)
-                .collect()
-        };
-        let mut blocks = Vec::new();
-        for sequence in 0..s.b {
-            let queries = geometry.query_range(sequence).len();
-            for head in 0..s.h {
-                let slot = if geometry.is_jagged() {
-                    head
-                } else {
-                    sequence * s.h + head
-                };
-                let mut start = 0;
-                while start < queries {
-                    let n = rows.min(queries - start);
-                    let Some((o, lse)) = free[slot].take() else {
-                        break;
-                    };
-                    let (o, rest) = o.split_at(Axis(0), n);
-                    let (lse, lse_rest) = match lse.map(|l| l.split_at(Axis(0), n)) {
-                        Some((l, r)) => (Some(l), Some(r)),
-                        None => (None, None),
-                    };
-                    free[slot] = Some((rest, lse_rest));
-                    blocks.push(RowBlock {
-                        sequence,
-                        head,
-                        rows: start..start + n,
-                        o: o.into_dimensionality()
-                            .expect("[rows, Dv] after two outer splits"),
-                        lse: lse.map(|l| {
-                            l.into_dimensionality()
-                                .expect("[rows] after two outer splits")
-                        }),
-                    });
-                    start += n;
-                }
-            }
-        }
-        blocks
+    pub fn row_blocks(self, geometry: &Geometry, rows: usize) -> RowBlocks<'a, '_> {
+        RowBlocks::new(self, geometry, rows)
     }
-}
-
-fn split_outer(view: ndarray::ArrayViewMutD<'_, f32>) -> Vec<ndarray::ArrayViewMutD<'_, f32>> {
-    let mut parts = Vec::with_capacity(view.len_of(Axis(0)));
-    let mut rest = view;
-    while rest.len_of(Axis(0)) > 0 {
-        let (first, after) = rest.split_at(Axis(0), 1);
-        parts.push(first.index_axis_move(Axis(0), 0));
-        rest = after;
-    }
-    parts
 }

@@ -1,6 +1,7 @@
 //! One attention problem: borrowed tensors, problem mask, scale, bias, layout.
 
 use crate::bias::{Bias, HeadBias};
+use crate::dropout::{Dropout, HeadDropout};
 use crate::error::{Error, Result, expect_shape};
 use crate::geometry::Geometry;
 use crate::mask::{Mask, SequenceMask};
@@ -35,6 +36,7 @@ pub struct Problem<'a> {
     geometry: Geometry,
     scale: f32,
     bias: Option<Bias<'a>>,
+    dropout: Option<Dropout>,
     tensors: BTreeMap<&'static str, ArrayViewD<'a, f32>>,
 }
 
@@ -57,6 +59,8 @@ pub struct Head<'a> {
     pub scale: f32,
     /// Added to the scaled scores.
     pub bias: Option<HeadBias<'a>>,
+    /// Which weights are dropped.
+    pub dropout: Option<HeadDropout>,
 }
 
 impl<'a> Problem<'a> {
@@ -112,6 +116,7 @@ impl<'a> Problem<'a> {
             geometry,
             scale,
             bias: None,
+            dropout: None,
             tensors: BTreeMap::new(),
         }
     }
@@ -142,6 +147,13 @@ impl<'a> Problem<'a> {
         Ok(self)
     }
 
+    /// Drops weights: P∘keep/(1 - rate) instead of P; L stays as it is.
+    #[must_use]
+    pub fn with_dropout(mut self, dropout: Dropout) -> Self {
+        self.dropout = Some(dropout);
+        self
+    }
+
     /// Gives a side input or learned parameter that a variant declares.
     #[must_use]
     pub fn with_tensor(mut self, name: &'static str, tensor: ArrayViewD<'a, f32>) -> Self {
@@ -161,6 +173,7 @@ impl<'a> Problem<'a> {
             geometry: self.geometry.with_pattern(pattern)?,
             scale: self.scale,
             bias: self.bias.as_ref().map(Bias::reborrow),
+            dropout: self.dropout,
             tensors: self
                 .tensors
                 .iter()
@@ -193,10 +206,21 @@ impl<'a> Problem<'a> {
         self.bias.as_ref()
     }
 
+    /// Dropout on the weights, if there is any.
+    #[must_use]
+    pub fn dropout(&self) -> Option<Dropout> {
+        self.dropout
+    }
+
     /// A side input or learned parameter by name.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&ArrayViewD<'a, f32>> {
         self.tensors.get(name)
+    }
+
+    /// All side inputs and learned parameters, by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&'static str, &ArrayViewD<'a, f32>)> {
+        self.tensors.iter().map(|(name, tensor)| (*name, tensor))
     }
 
     /// History `sequence` as query head `head` sees it.
@@ -219,6 +243,7 @@ impl<'a> Problem<'a> {
             mask: self.geometry.sequence(sequence),
             scale: self.scale,
             bias: self.bias.as_ref().map(|bias| bias.head(head)),
+            dropout: self.dropout.map(|dropout| dropout.head(sequence, head)),
         }
     }
 

@@ -37,18 +37,22 @@ impl Scratch {
     }
 
     /// `count` disjoint parts of `floats` f32 each, aligned to 64 bytes; their content is stale.
-    pub fn parts(&mut self, count: usize, floats: usize) -> Vec<&mut [f32]> {
+    pub fn parts(&mut self, count: usize, floats: usize) -> Parts<'_> {
         let stride = floats.next_multiple_of(LINE);
-        if stride == 0 {
-            return (0..count).map(|_| <&mut [f32]>::default()).collect();
+        if stride > 0 {
+            self.grow(count * stride + LINE);
         }
-        self.grow(count * stride + LINE);
-        let skip = self.buffer.as_ptr().align_offset(64).min(LINE);
-        self.buffer[skip..]
-            .chunks_exact_mut(stride)
-            .take(count)
-            .map(|part| &mut part[..floats])
-            .collect()
+        let skip = self.buffer.as_ptr().align_offset(64);
+        Parts {
+            rest: self.buffer.get_mut(skip..).unwrap_or_default(),
+            floats,
+            left: count,
+        }
+    }
+
+    /// One part of `floats` f32, aligned to 64 bytes; its content is stale.
+    pub fn part(&mut self, floats: usize) -> &mut [f32] {
+        self.parts(1, floats).next().unwrap_or_default()
     }
 
     fn grow(&mut self, floats: usize) {
@@ -60,6 +64,32 @@ impl Scratch {
     }
 }
 
+/// Disjoint parts of a [`Scratch`], one after another.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    rest: &'a mut [f32],
+    floats: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a mut [f32];
+
+    fn next(&mut self) -> Option<&'a mut [f32]> {
+        self.left = self.left.checked_sub(1)?;
+        let stride = self.floats.next_multiple_of(LINE);
+        let (part, rest) = std::mem::take(&mut self.rest).split_at_mut(stride);
+        self.rest = rest;
+        Some(&mut part[..self.floats])
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Parts<'_> {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +97,7 @@ mod tests {
     #[test]
     fn parts_are_aligned_and_as_large_as_promised() {
         let mut scratch = Scratch::new();
+        assert_eq!(scratch.parts(2, 0).map(|p| p.len()).sum::<usize>(), 0);
         for floats in [1, 15, 16, 17, 1000] {
             scratch.reserve(Scratch::bytes_for(3, floats));
             let held = scratch.bytes();

@@ -12,7 +12,7 @@ mod state;
 
 pub(crate) use map::{CHUNK, FeatureMap, LEAST_NORM, LEAST_SUM, Normaliser};
 
-use attention::{Cost, Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
+use attention::{Cost, Geometry, Head, OutputMut, Problem, RowBlock, RowBlocks, Scratch, Workers};
 use plan::Plan;
 use scan::{Scan, Sizes};
 use state::State;
@@ -41,18 +41,14 @@ impl<M: FeatureMap> Engine<'_, M> {
         let plan = Plan::of(geometry);
         let sizes = sizes(self.map, geometry);
         let memory = Memory::of(&plan, sizes, geometry, workers.threads());
-        let mut floats = scratch.parts(1, memory.total());
-        let Some(floats) = floats.pop() else {
-            return;
-        };
+        let floats = scratch.part(memory.total());
         let (states, buffers) = floats.split_at_mut(memory.states);
         let buffers = Buffers::new(buffers, memory.worker);
         self.make_states(problem, &plan, sizes, states, &buffers, workers);
 
         let groups = group(out.row_blocks(geometry, plan.rows), geometry);
         let states = &*states;
-        let tasks = groups.into_iter().collect();
-        workers.run(tasks, &mut Scratch::new(), 0, |task, _| {
+        workers.run(groups, &mut Scratch::new(), 0, |task, _| {
             let ((sequence, key_head, _), mut blocks): (_, Vec<RowBlock<'_>>) = task;
             let heads: Vec<Head<'_>> = blocks
                 .iter()
@@ -196,7 +192,7 @@ fn slot(plan: &Plan, geometry: &Geometry, sequence: usize, key_head: usize) -> u
 /// Blocks by (history, key head, first row): the query heads of a group are answered together.
 type Groups<'a> = BTreeMap<(usize, usize, usize), Vec<RowBlock<'a>>>;
 
-fn group<'a>(blocks: Vec<RowBlock<'a>>, geometry: &Geometry) -> Groups<'a> {
+fn group<'a>(blocks: RowBlocks<'a, '_>, geometry: &Geometry) -> Groups<'a> {
     let mut groups = Groups::new();
     for block in blocks {
         let key = (

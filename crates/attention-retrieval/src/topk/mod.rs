@@ -57,6 +57,10 @@ struct TopK {
 impl Attention for TopK {
     fn capabilities(&self) -> Capabilities {
         Capabilities::all(NAME, false)
+            .without(
+                Feature::Dropout,
+                "for training, and there is no backward pass yet",
+            )
             .without(Feature::Backward, "no backward pass yet")
             .without(Feature::Prepare, "no packed keys kept between calls yet")
     }

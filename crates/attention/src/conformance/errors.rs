@@ -6,6 +6,7 @@ use super::inputs::{Tensors, shape};
 use crate::attention::Attention;
 use crate::capabilities::Feature;
 use crate::error::Error;
+use crate::gradients::Gradients;
 use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
@@ -59,6 +60,10 @@ pub(super) fn typed(attention: &dyn Attention) -> Verdict {
         }
     }
 
+    if attention.capabilities().has(Feature::Backward) {
+        backward(attention, &problem)?;
+    }
+
     let (q, k) = (&tensors.q, &tensors.k);
     let wide = Array4::zeros((2, 2, 7, 5));
     let long = Array4::zeros((2, 2, 8, 3));
@@ -80,4 +85,33 @@ pub(super) fn typed(attention: &dyn Attention) -> Verdict {
         }
     }
     held(true)
+}
+
+fn backward(attention: &dyn Attention, problem: &Problem<'_>) -> Result<(), String> {
+    let call = |saved: &Output, d_o: &Array4<f32>, out: &mut Gradients| {
+        let (workers, mut scratch) = (Workers::serial(), Scratch::new());
+        attention.backward(problem, saved, d_o.view(), out, &workers, &mut scratch)
+    };
+    let saved = Output::poisoned(problem.geometry(), true);
+    let mut short = Gradients::zeros(problem);
+    short.dk = Array4::zeros((2, 2, 6, 4));
+    let without = Output::poisoned(problem.geometry(), false);
+    let cases = [
+        ("dK", call(&saved, &saved.o, &mut short)),
+        (
+            "L",
+            call(&without, &saved.o, &mut Gradients::zeros(problem)),
+        ),
+        (
+            "dO",
+            call(&saved, &short.dk, &mut Gradients::zeros(problem)),
+        ),
+    ];
+    for (letter, result) in cases {
+        match result {
+            Err(Error::Shape { tensor, .. }) if tensor == letter => {}
+            other => return Err(format!("backward with a wrong {letter} gave {other:?}")),
+        }
+    }
+    Ok(())
 }

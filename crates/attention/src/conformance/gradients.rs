@@ -6,7 +6,9 @@ use super::inputs::{Tensors, normal, shape};
 use crate::attention::Attention;
 use crate::bias::Bias;
 use crate::capabilities::Feature;
+use crate::dropout::Dropout;
 use crate::error::Error;
+use crate::gradients::Gradients;
 use crate::mask::{Alignment, Mask};
 use crate::output::Output;
 use crate::problem::Problem;
@@ -38,7 +40,14 @@ pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
         vec![Mask::full()]
     };
     let d_o: Array4<f32> = normal((1, 2, 9, 3), 1300);
-    for mask in masks {
+    let mut dropouts = vec![None];
+    if attention.capabilities().has(Feature::Dropout) {
+        dropouts.push(Some(Dropout::new(0.3, 3).map_err(|e| e.to_string())?));
+    }
+    let settings = masks
+        .iter()
+        .flat_map(|mask| dropouts.iter().map(move |dropout| (mask, *dropout)));
+    for (mask, dropout) in settings {
         let problem = |t: &Tensors,
                        bias: &Array2<f32>,
                        f: &mut dyn FnMut(&Problem<'_>)|
@@ -46,6 +55,9 @@ pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
             let mut p = t.problem()?.with_mask(mask.clone())?;
             if with_bias {
                 p = p.with_bias(Bias::Relative(bias.view()))?;
+            }
+            if let Some(dropout) = dropout {
+                p = p.with_dropout(dropout);
             }
             f(&p);
             Ok(())
@@ -59,7 +71,18 @@ pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
             let workers = Workers::serial();
             let forward = attention.forward(p, saved.view_mut(), &workers, &mut Scratch::new());
             result = Some(forward.and_then(|()| {
-                attention.backward(p, &saved, d_o.view(), &workers, &mut Scratch::new())
+                let mut out = Gradients::zeros(p);
+                out.fill(f32::NAN);
+                attention
+                    .backward(
+                        p,
+                        &saved,
+                        d_o.view(),
+                        &mut out,
+                        &workers,
+                        &mut Scratch::new(),
+                    )
+                    .map(|()| out)
             }));
         };
         problem(&tensors, &table, call).map_err(|e| e.to_string())?;

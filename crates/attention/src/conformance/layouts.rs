@@ -215,7 +215,7 @@ pub(super) fn determinism(attention: &dyn Attention) -> Verdict {
     held(true)
 }
 
-fn bits(output: &Output) -> Vec<u32> {
+pub(super) fn bits(output: &Output) -> Vec<u32> {
     let lse = output.lse.iter().flat_map(|l| l.iter());
     output.o.iter().chain(lse).map(|x| x.to_bits()).collect()
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod agree;
+mod dropout;
 mod errors;
 mod extremes;
 mod gradients;
@@ -108,6 +109,11 @@ pub static CHECKS: &[Check] = &[
         name: "bias",
         protects: "dense and relative, per head and shared",
         run: masks::bias,
+    },
+    Check {
+        name: "dropout",
+        protects: "the same weights are dropped for any layout and number of threads",
+        run: dropout::choices,
     },
     Check {
         name: "log-sum-exp",

@@ -61,17 +61,20 @@ pub(super) fn call(
     let with_lse = d_o.is_some() && attention.capabilities().has(Feature::LogSumExp);
     let mut output = Output::poisoned(problem.geometry(), with_lse);
     let mut scratch = Scratch::new();
-    scratch.reserve(attention.scratch_bytes(problem.geometry(), workers.threads()));
+    let (geometry, threads) = (problem.geometry(), workers.threads());
+    let ahead = attention.scratch_bytes(geometry, threads);
+    scratch.reserve(match d_o {
+        Some(_) => ahead.max(attention.backward_scratch_bytes(geometry, threads)),
+        None => ahead,
+    });
     let forward = timed(repeat, || {
         attention.forward(problem, output.view_mut(), workers, &mut scratch)
     })?;
-    let mut gradients = None;
-    let backward = d_o.map(|d_o| {
+    let mut gradients = d_o.map(|_| Gradients::zeros(problem));
+    let backward = d_o.zip(gradients.as_mut()).map(|(d_o, gradients)| {
         timed(repeat, || {
-            gradients = None;
-            let found = attention.backward(problem, &output, d_o.view(), workers, &mut scratch)?;
-            gradients = Some(found);
-            Ok(())
+            let d_o = d_o.view();
+            attention.backward(problem, &output, d_o, gradients, workers, &mut scratch)
         })
     });
     let backward = backward.transpose()?;
