@@ -75,12 +75,12 @@ impl Task<'_, '_, '_> {
     fn prefetch_ahead<V: Vector>(&self) {
         let rows = self.block.rows.end;
         let o = self.block.o.view();
-        prefetch_rows::<V>(Rows::of(o).block(0, o.nrows()));
-        prefetch_rows::<V>(Rows::of(self.head.q).block(rows, QUERIES));
+        prefetch_rows::<V>(Rows::of(o).ahead(0, o.nrows()));
+        prefetch_rows::<V>(Rows::of(self.head.q).ahead(rows, QUERIES));
         if rows == self.head.q.nrows() {
             let (k, v) = (Rows::of(self.head.k), Rows::of(self.head.v));
-            prefetch_rows::<V>(k.block(self.head.k.nrows(), KEYS));
-            prefetch_rows::<V>(v.block(self.head.v.nrows(), KEYS));
+            prefetch_rows::<V>(k.ahead(self.head.k.nrows(), KEYS));
+            prefetch_rows::<V>(v.ahead(self.head.v.nrows(), KEYS));
         }
     }
 
@@ -100,11 +100,11 @@ impl Task<'_, '_, '_> {
             unsafe {
                 // One tile ahead of their use: values while scores are made, then the next keys.
                 if cold {
-                    prefetch_rows::<V>(v.block(first, keys));
+                    prefetch_rows::<V>(v.ahead(first, keys));
                 }
                 self.tiles.score::<V>(k.at(first), k.stride, keys, lanes);
                 if cold {
-                    prefetch_rows::<V>(k.block(piece.keys.end, KEYS));
+                    prefetch_rows::<V>(k.ahead(piece.keys.end, KEYS));
                 }
                 if head.bias.is_some() {
                     self.add_bias(&piece);
@@ -228,6 +228,7 @@ impl Task<'_, '_, '_> {
 struct Rows {
     first: *const f32,
     stride: usize,
+    rows: usize,
     width: usize,
 }
 
@@ -238,6 +239,7 @@ impl Rows {
         Self {
             first: view.as_ptr(),
             stride: view.strides()[0].unsigned_abs(),
+            rows: view.nrows(),
             width: view.ncols(),
         }
     }
@@ -246,13 +248,22 @@ impl Rows {
         self.first.wrapping_add(row * self.stride)
     }
 
-    /// `rows` rows from `first` on; there may be fewer.
+    /// Up to `rows` rows from `first` on, as many as there are.
     fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             at: self.at(first),
             stride: self.stride,
-            rows,
+            rows: rows.min(self.rows.saturating_sub(first)),
             width: self.width,
+        }
+    }
+
+    /// `rows` rows from `first` on to prefetch, whether the matrix has them or not: what follows it in
+    /// memory is most likely the next head's.
+    fn ahead(&self, first: usize, rows: usize) -> Block<*const f32> {
+        Block {
+            rows,
+            ..self.block(first, rows)
         }
     }
 }
