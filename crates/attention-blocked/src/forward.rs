@@ -3,8 +3,9 @@
 use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
 use crate::tile::{Lanes, Tiles};
 use crate::walk::{Cover, KEYS, Piece, Walk};
+use attention::mask::Part;
 use attention::numeric::LOG2_E;
-use attention::{Head, OutputMut, Problem, RowBlock, Scratch, Workers};
+use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
 use ndarray::ArrayView2;
 
 /// Working memory of one worker, in floats.
@@ -21,13 +22,38 @@ pub(crate) fn forward(
     scratch: &mut Scratch,
 ) {
     let shape = problem.shape();
-    let tasks = out.row_blocks(problem.geometry(), QUERIES);
+    let mut tasks = out.row_blocks(problem.geometry(), QUERIES);
+    let grows = last_rows_see_most(problem.geometry());
+    if grows {
+        tasks = tasks.last_first();
+    }
     let floats = scratch_floats(shape.d, shape.dv);
     workers.run(tasks, scratch, floats, |block, memory| {
         let head = problem.head(block.sequence, block.head);
         let tiles = Tiles::new(memory, head.q.ncols(), head.v.ncols());
-        dispatch(isa, Task { head, block, tiles });
+        let opens_head = if grows {
+            block.rows.end == head.q.nrows()
+        } else {
+            block.rows.start == 0
+        };
+        let task = Task {
+            head,
+            block,
+            tiles,
+            opens_head,
+        };
+        dispatch(isa, task);
     });
+}
+
+/// Whether work grows with the row, as under a causal mask: then workers that take the last rows first
+/// end together.
+fn last_rows_see_most(geometry: &Geometry) -> bool {
+    geometry
+        .mask()
+        .parts()
+        .iter()
+        .any(|part| matches!(part, Part::Causal(_)))
 }
 
 /// A block of queries of one head.
@@ -35,6 +61,8 @@ struct Task<'h, 'o, 'm> {
     head: Head<'h>,
     block: RowBlock<'o>,
     tiles: Tiles<'m>,
+    /// Whether it is the first of its head, which finds keys and values in no cache.
+    opens_head: bool,
 }
 
 impl Kernel for Task<'_, '_, '_> {
@@ -90,8 +118,6 @@ impl Task<'_, '_, '_> {
         let head = self.head;
         let (k, v) = (Rows::of(head.k), Rows::of(head.v));
         let mut hidden = false;
-        // The first block of a head finds its keys and values in no cache.
-        let cold = self.block.rows.start == 0;
         self.tiles.clear();
         for piece in Walk::new(head.mask, self.block.rows.clone()) {
             let lanes = self.lanes::<V>(&piece);
@@ -99,11 +125,11 @@ impl Task<'_, '_, '_> {
             // SAFETY: V's instructions are enabled where this runs; k and v hold the piece's keys.
             unsafe {
                 // One tile ahead of their use: values while scores are made, then the next keys.
-                if cold {
+                if self.opens_head {
                     prefetch_rows::<V>(v.ahead(first, keys));
                 }
                 self.tiles.score::<V>(k.at(first), k.stride, keys, lanes);
-                if cold {
+                if self.opens_head {
                     prefetch_rows::<V>(k.ahead(piece.keys.end, KEYS));
                 }
                 if head.bias.is_some() {
