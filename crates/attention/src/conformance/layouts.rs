@@ -231,7 +231,6 @@ pub(super) fn scratch(attention: &dyn Attention) -> Verdict {
         scratch.reserve(foretold);
         scratch
             .parts(1, (foretold / 4).saturating_sub(16) as usize)
-            .into_iter()
             .for_each(|p| p.fill(f32::NAN));
         let mut output = Output::poisoned(problem.geometry(), false);
         attention
