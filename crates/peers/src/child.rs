@@ -45,6 +45,9 @@ impl Child {
         for name in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"] {
             command.env(name, threads.to_string());
         }
+        if program.bound && threads > 1 {
+            command.envs([("OMP_PROC_BIND", "true"), ("OMP_PLACES", "cores")]);
+        }
         command.envs(program.env.iter().map(|(name, value)| (name, value)));
         let mut process = command
             .stdin(Stdio::piped())

@@ -26,6 +26,9 @@ pub struct Program {
     pub args: Vec<String>,
     /// Variables that it gets beside the thread count.
     pub env: Vec<(String, String)>,
+    /// Whether its OpenMP threads are bound, one a core, where it has several: unbound, they are at
+    /// times found side by side on one core, at half the speed.
+    pub bound: bool,
     /// Whether it materialises the scores.
     pub scores: Scores,
     /// How to get it, as a sentence.
@@ -43,14 +46,15 @@ const KEEP_MEMORY: &[(&str, &str)] = &[
     ("MALLOC_TOP_PAD_", "268435456"),
 ];
 
-/// Name, library, environment below `target/peers`, script, argument, variables, scores.
+/// Name, library, environment below `target/peers`, script, argument, whether on PyTorch's runtime,
+/// scores.
 type Line = (
     &'static str,
     &'static str,
     &'static str,
     &'static str,
     Option<&'static str>,
-    &'static [(&'static str, &'static str)],
+    bool,
     Scores,
 );
 
@@ -59,14 +63,14 @@ const ORT: &str = "ONNX Runtime";
 
 #[rustfmt::skip]
 const PYTHON_PEERS: [Line; 8] = [
-    ("torch-flash", TORCH, "torch", "torch_peer.py", Some("flash"), KEEP_MEMORY, Scores::Never),
-    ("torch-math", TORCH, "torch", "torch_peer.py", Some("math"), KEEP_MEMORY, Scores::Always),
-    ("torch-flex", TORCH, "torch", "torch_peer.py", Some("flex"), KEEP_MEMORY, Scores::Never),
-    ("torch-masked", TORCH, "torch", "torch_peer.py", Some("masked"), KEEP_MEMORY, Scores::Never),
-    ("zentorch", "zentorch", "zentorch", "zentorch_peer.py", None, KEEP_MEMORY, Scores::Never),
-    ("onnxruntime-mha", ORT, "onnxruntime", "onnxruntime_peer.py", Some("mha"), &[], Scores::Causal),
-    ("onnxruntime-attention", ORT, "onnxruntime", "onnxruntime_peer.py", Some("attention"), &[], Scores::Always),
-    ("openvino", "OpenVINO", "openvino", "openvino_peer.py", None, &[], Scores::Never),
+    ("torch-flash", TORCH, "torch", "torch_peer.py", Some("flash"), true, Scores::Never),
+    ("torch-math", TORCH, "torch", "torch_peer.py", Some("math"), true, Scores::Always),
+    ("torch-flex", TORCH, "torch", "torch_peer.py", Some("flex"), true, Scores::Never),
+    ("torch-masked", TORCH, "torch", "torch_peer.py", Some("masked"), true, Scores::Never),
+    ("zentorch", "zentorch", "zentorch", "zentorch_peer.py", None, true, Scores::Never),
+    ("onnxruntime-mha", ORT, "onnxruntime", "onnxruntime_peer.py", Some("mha"), false, Scores::Causal),
+    ("onnxruntime-attention", ORT, "onnxruntime", "onnxruntime_peer.py", Some("attention"), false, Scores::Always),
+    ("openvino", "OpenVINO", "openvino", "openvino_peer.py", None, false, Scores::Never),
 ];
 
 const RUST_PEERS: [(&str, &str, Scores); 3] = [
@@ -83,7 +87,7 @@ const RUST_PEERS: [(&str, &str, Scores); 3] = [
 pub fn catalog(root: &Path) -> Vec<Program> {
     let installed = root.join("target/peers");
     let scripts = root.join("benches/peers");
-    let python = PYTHON_PEERS.map(|(name, library, venv, script, argument, env, scores)| {
+    let python = PYTHON_PEERS.map(|(name, library, venv, script, argument, torch, scores)| {
         let own = installed.join(venv).join("bin/python");
         let command = if own.exists() {
             own
@@ -98,10 +102,12 @@ pub fn catalog(root: &Path) -> Vec<Program> {
             args: std::iter::once(script)
                 .chain(argument.map(str::to_owned))
                 .collect(),
-            env: env
+            env: KEEP_MEMORY
                 .iter()
+                .filter(|_| torch)
                 .map(|&(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            bound: torch,
             scores,
             install: format!("install it with `benches/peers/install {venv}`"),
         }
@@ -112,6 +118,7 @@ pub fn catalog(root: &Path) -> Vec<Program> {
         command: installed.join("bin/rust-peers"),
         args: vec![name.into()],
         env: Vec::new(),
+        bound: false,
         scores,
         install: "install it with `benches/peers/install rust`".into(),
     });

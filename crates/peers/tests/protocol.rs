@@ -15,6 +15,7 @@ fn fake(manner: &str) -> Program {
         command: "sh".into(),
         args: vec![script.to_string_lossy().into_owned(), manner.into()],
         env: Vec::new(),
+        bound: false,
         scores: Scores::Never,
         install: "install it with `make fake`".into(),
     }
