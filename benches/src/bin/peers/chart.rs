@@ -23,11 +23,7 @@ const SECTIONS: [(&str, &str, &str); 5] = [
     ("Forward and backward, f32", "training", "f32"),
     ("Decode, f32: one query over a cache", "decode", "f32"),
     ("Forward, bf16", "forward", "bf16"),
-    (
-        "Forward, f32: key lengths and kept blocks",
-        "forward",
-        "f32",
-    ),
+    ("Forward, f32: jagged, block masks", "forward", "f32"),
 ];
 
 /// Writes `peers.svg` and `peers.png`; nothing where no ratio is known.

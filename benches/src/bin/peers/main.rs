@@ -69,6 +69,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(arguments: &Arguments, plan: &Plan, records: &Path) -> Result<(), Box<dyn Error>> {
+    if is_realtime() {
+        eprintln!(
+            "warning: real-time scheduling lets a thread that spins keep another of its own library \
+             off the CPU; run at normal priority, or some peers are several times too slow"
+        );
+    }
     let chosen = |name: &String, list: &[String]| list.is_empty() || list.contains(name);
     let mut file = File::create(records)?;
     let machine = serde_json::to_string_pretty(&measure::Machine::detect())?;
@@ -110,4 +116,14 @@ fn run(arguments: &Arguments, plan: &Plan, records: &Path) -> Result<(), Box<dyn
         }
     }
     Ok(())
+}
+
+/// Whether this process runs under SCHED_FIFO or SCHED_RR; children inherit it.
+fn is_realtime() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the process, in parentheses, may hold anything; the policy is the 39th after it.
+    let policy = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(38));
+    matches!(policy, Some("1" | "2"))
 }

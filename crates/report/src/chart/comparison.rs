@@ -188,15 +188,8 @@ fn rows(scene: &mut Scene, of: &Comparison, panels: &[usize], axis: &Axis, top: 
         scene.text((start, top), of.panels[panel].as_str(), title);
         for tick in &axis.ticks {
             let x = start + (end - start) * axis.place(tick.value);
-            let at_one = tick.value == 1.0;
-            let stroke = if at_one {
-                Stroke::new(Color::Ink, 1.4)
-            } else {
-                Stroke::new(Color::Grid, 1.0)
-            };
-            scene.line(vec![(x, top + 10.0), (x, bottom)], stroke);
             let font = Font::new(TICK, Color::Muted).anchored(Anchor::Middle);
-            let font = if at_one { font.bold() } else { font };
+            let font = if tick.value == 1.0 { font.bold() } else { font };
             scene.text((x, bottom + 15.0), tick.label.as_str(), font);
         }
         let place = ((start + end) / 2.0, bottom + 32.0);
@@ -209,6 +202,10 @@ fn rows(scene: &mut Scene, of: &Comparison, panels: &[usize], axis: &Axis, top: 
         y += SECTION;
         let font = Font::new(LABEL, Color::Ink).bold();
         scene.text((MARGIN, y - 8.0), section.title.as_str(), font);
+        let end_of_section = y + ROW * section.cells.len() as f64;
+        for &(_, start, end) in &frames {
+            grid(scene, axis, (start, end), (y, end_of_section));
+        }
         for cell in &section.cells {
             let middle = y + ROW / 2.0;
             let font = Font::new(TICK, Color::Ink);
@@ -223,6 +220,19 @@ fn rows(scene: &mut Scene, of: &Comparison, panels: &[usize], axis: &Axis, top: 
         }
     }
     bottom + 34.0
+}
+
+/// The lines at the ticks, interrupted by the headings of sections.
+fn grid(scene: &mut Scene, axis: &Axis, (start, end): (f64, f64), (top, bottom): (f64, f64)) {
+    for tick in &axis.ticks {
+        let x = start + (end - start) * axis.place(tick.value);
+        let stroke = if tick.value == 1.0 {
+            Stroke::new(Color::Ink, 1.4)
+        } else {
+            Stroke::new(Color::Grid, 1.0)
+        };
+        scene.line(vec![(x, top), (x, bottom)], stroke);
+    }
 }
 
 fn row(
