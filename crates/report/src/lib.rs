@@ -2,6 +2,7 @@
 //!
 //! * [`findings`] weighs the variants of each setting and says what to use; [`headline`] is its short form;
 //! * [`charts`] draws what the records have something to say on, as SVG and PNG;
+//! * [`comparison()`] draws ratios of times cell by cell, for comparisons with other libraries;
 //! * [`write_report`] puts both on one page that opens offline, and everything into a folder.
 //!
 //! All of it is derived from the records alone, and the same records give the same bytes.
@@ -21,7 +22,7 @@ mod settings;
 mod speedup;
 mod write;
 
-pub use chart::{Chart, charts};
+pub use chart::{Chart, ComparedCell, Comparison, Ratio, Section, charts, comparison};
 pub use context::Context;
 pub use error::ReportError;
 pub use findings::{Advice, Choice, Findings, Level, SettingFinding, Trouble, findings, headline};

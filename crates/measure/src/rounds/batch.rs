@@ -1,5 +1,6 @@
 //! How many calls make a sample long enough for the clock.
 
+use super::plan::Turn;
 use crate::clock;
 
 /// The shortest sample, in ns. Reading the clock costs some 25 ns on either side and its step may be 100 ns
@@ -9,8 +10,26 @@ const SHORTEST_SAMPLE_NS: u64 = 50_000;
 /// Most calls in a sample: a call of nothing at all must come to an end.
 const MOST_CALLS: u32 = 1 << 20;
 
+impl Turn<'_> {
+    /// Nanoseconds per call: over `calls` calls in a row, or as the contestant says.
+    pub(super) fn sample(&mut self, calls: u32) -> u64 {
+        match self {
+            Turn::Timed(call) => sample(call, calls),
+            Turn::SelfTimed(turn) => clock::nanoseconds(turn()).max(1),
+        }
+    }
+
+    /// The calls per sample of a contestant whose single call took `single_ns`.
+    pub(super) fn calls_per_sample(&mut self, single_ns: u64) -> u32 {
+        match self {
+            Turn::Timed(call) => calls_per_sample(call, single_ns),
+            Turn::SelfTimed(_) => 1,
+        }
+    }
+}
+
 /// Nanoseconds per call, over `calls` calls in a row.
-pub(super) fn sample(call: &mut dyn FnMut(), calls: u32) -> u64 {
+fn sample(call: &mut dyn FnMut(), calls: u32) -> u64 {
     let total = clock::time(|| {
         for _ in 0..calls {
             call();
@@ -22,7 +41,7 @@ pub(super) fn sample(call: &mut dyn FnMut(), calls: u32) -> u64 {
 
 /// Chooses the calls per sample of a contestant whose single call took `single_ns`, by growing the batch
 /// until it lasts long enough.
-pub(super) fn calls_per_sample(call: &mut dyn FnMut(), single_ns: u64) -> u32 {
+fn calls_per_sample(call: &mut dyn FnMut(), single_ns: u64) -> u32 {
     if single_ns >= SHORTEST_SAMPLE_NS {
         return 1;
     }

@@ -1,4 +1,3 @@
-use super::batch;
 use super::plan::{Contestant, Phase, RoundPlan, RoundProgress, Samples, Stop};
 use crate::clock;
 use crate::stats::Summary;
@@ -44,7 +43,7 @@ pub fn run_rounds(
         order.shuffle(&mut rng);
         for &index in &order {
             let calls = samples[index].calls_per_sample;
-            let ns = batch::sample(&mut contestants[index].call, calls);
+            let ns = contestants[index].turn.sample(calls);
             samples[index].nanoseconds.push(ns);
         }
         let spent = start.elapsed() >= plan.budget;
@@ -99,11 +98,12 @@ fn warm_up(
         let mut warmup_ns = Vec::new();
         while warmup_ns.len() < plan.warmup && (warmup_ns.is_empty() || own_start.elapsed() < share)
         {
-            warmup_ns.push(batch::sample(&mut contestant.call, 1));
+            warmup_ns.push(contestant.turn.sample(1));
         }
-        let calls_per_sample = warmup_ns.iter().min().map_or(1, |&fastest| {
-            batch::calls_per_sample(&mut contestant.call, fastest)
-        });
+        let calls_per_sample = warmup_ns
+            .iter()
+            .min()
+            .map_or(1, |&fastest| contestant.turn.calls_per_sample(fastest));
         all.push(Samples {
             name: contestant.name.clone(),
             nanoseconds: Vec::new(),

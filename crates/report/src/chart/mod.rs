@@ -2,6 +2,7 @@
 
 mod accuracy_latency;
 mod axis;
+mod comparison;
 mod entropy;
 mod growth;
 mod labels;
@@ -14,6 +15,7 @@ mod scene;
 mod sparsity;
 mod style;
 
+pub use comparison::{ComparedCell, Comparison, Ratio, Section, comparison};
 pub(crate) use palette::dark_rules;
 
 use crate::error::ReportError;

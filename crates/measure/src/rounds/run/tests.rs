@@ -227,3 +227,22 @@ fn degenerate_plans_are_answered() {
     let samples = run_rounds(&mut contestants, &plan, &mut |_| {});
     assert_eq!(samples[0].nanoseconds.len(), 1);
 }
+
+#[test]
+fn who_times_itself_is_believed_and_never_batched() {
+    let mut turns = 0;
+    let plan = RoundPlan {
+        warmup: 1,
+        min_rounds: 4,
+        max_rounds: 4,
+        ..RoundPlan::default()
+    };
+    let mut contestants = [Contestant::self_timed("elsewhere", || {
+        turns += 1;
+        Duration::from_nanos(700 + turns)
+    })];
+    let samples = run_rounds(&mut contestants, &plan, &mut |_| {});
+    assert_eq!(samples[0].warmup_ns, [701]);
+    assert_eq!(samples[0].nanoseconds, [702, 703, 704, 705]);
+    assert_eq!(samples[0].calls_per_sample, 1);
+}
