@@ -20,7 +20,8 @@ static PRESETS: &[Preset] = presets![
     "length-sweep",
     "sparsity-sweep",
     "entropy-sweep",
-    "histories"
+    "histories",
+    "hardware-ladder"
 ];
 
 /// The embedded experiments, the quickest first.
