@@ -21,7 +21,9 @@ static PRESETS: &[Preset] = presets![
     "sparsity-sweep",
     "entropy-sweep",
     "histories",
-    "hardware-ladder"
+    "hardware-ladder",
+    "training",
+    "decode"
 ];
 
 /// The embedded experiments, the quickest first.
