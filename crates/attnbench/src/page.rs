@@ -98,8 +98,13 @@ fn machine(machine: &Machine, session: Option<&Session>) -> Vec<(String, String)
         rows.push(("Threads", session.placement.clone()));
         for rate in &session.rates {
             let (peak, read) = (rate.peak.gflops, rate.bandwidth.read_gb_s);
+            let narrow: String = [("bf16", &rate.bf16), ("int8", &rate.int8)]
+                .into_iter()
+                .filter_map(|(name, peak)| Some((name, peak.as_ref()?.gflops)))
+                .map(|(name, peak)| format!(", {peak:.0} in {name}"))
+                .collect();
             let best = format!(
-                "{peak:.0} GFLOP/s, {read:.1} GB/s read, {}",
+                "{peak:.0} GFLOP/s in f32{narrow}; {read:.1} GB/s read; {}",
                 output::threads(rate.threads)
             );
             rows.push(("Peak", best));

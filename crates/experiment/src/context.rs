@@ -11,6 +11,12 @@ pub struct Rates {
     pub threads: usize,
     /// FMA peak.
     pub peak: Peak,
+    /// Peak of bf16 dot products, where the processor has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16: Option<Peak>,
+    /// Peak of int8 dot products, where the processor has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Peak>,
     /// Memory bandwidth.
     pub bandwidth: Bandwidth,
 }
@@ -54,14 +60,12 @@ impl Context {
             .iter()
             .position(|r| r.threads == threads)
             .unwrap_or_else(|| {
-                let (peak, bandwidth) = (
-                    measure::fma_peak(threads),
-                    measure::memory_bandwidth(threads),
-                );
                 self.rates.push(Rates {
                     threads,
-                    peak,
-                    bandwidth,
+                    peak: measure::fma_peak(threads),
+                    bf16: measure::bf16_peak(threads),
+                    int8: measure::int8_peak(threads),
+                    bandwidth: measure::memory_bandwidth(threads),
                 });
                 self.rates.len() - 1
             });

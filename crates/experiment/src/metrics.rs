@@ -48,6 +48,8 @@ pub static METRICS: &[Metric] = metrics![
     "gflops", "GFLOP/s", Higher, "predicted operations over the median time", |r| Some(r.latency.as_ref()?.gflops);
     "share_of_peak", "", Higher, "of the FMA peak measured in the same run", |r| Some(r.latency.as_ref()?.share_of_peak);
     "share_of_bandwidth", "", Higher, "of the memory bandwidth measured in the same run", |r| Some(r.latency.as_ref()?.share_of_bandwidth);
+    "prepare_ms", "ms", Lower, "median time of absorbing keys and values, decode pass", |r| Some(r.prepare?.median_ms);
+    "prepared_bytes", "B", Lower, "held by absorbed keys and values, decode pass", |r| Some(r.prepare?.bytes as f64);
     "peak_bytes", "B", Lower, "allocated at the peak of a call beside inputs and output", |r| Some(r.memory?.peak_bytes? as f64);
     "scratch_bytes", "B", Lower, "predicted working memory", |r| Some(r.cost.scratch_bytes as f64);
     "relative_frobenius", "", Lower, "‖Ô - O‖/‖O‖ against softmax attention in f64", |r| Some(r.accuracy.as_ref()?.total.relative_frobenius);
@@ -57,6 +59,9 @@ pub static METRICS: &[Metric] = metrics![
     "skill", "", Higher, "1 - ‖Ô - O‖²/‖Ō - O‖²: 0 averages the visible values, 1 is exact", |r| Some(r.accuracy.as_ref()?.total.skill);
     "approximation_error", "", Lower, "relative Frobenius error of the f64 form", |r| Some(r.accuracy.as_ref()?.approximation.relative_frobenius);
     "implementation_error", "", Lower, "relative Frobenius error of the kernel against its f64 form", |r| Some(r.accuracy.as_ref()?.implementation.relative_frobenius);
+    "dq_error", "", Lower, "‖dQ̂ - dQ‖/‖dQ‖ against f64, training pass", |r| Some(r.gradients?.dq);
+    "dk_error", "", Lower, "‖dK̂ - dK‖/‖dK‖ against f64, training pass", |r| Some(r.gradients?.dk);
+    "dv_error", "", Lower, "‖dV̂ - dV‖/‖dV‖ against f64, training pass", |r| Some(r.gradients?.dv);
     "total_variation", "", Lower, "½·Σ|P̂ - P|", |r| r.accuracy.as_ref()?.total_variation;
     "missed_mass", "", Lower, "weight of P on keys that are left out", |r| r.accuracy.as_ref()?.missed_mass;
     "top10_overlap", "", Higher, "share of the ten heaviest keys found", |r| r.accuracy.as_ref()?.top10_overlap;

@@ -20,7 +20,10 @@ static PRESETS: &[Preset] = presets![
     "length-sweep",
     "sparsity-sweep",
     "entropy-sweep",
-    "histories"
+    "histories",
+    "hardware-ladder",
+    "training",
+    "decode"
 ];
 
 /// The embedded experiments, the quickest first.

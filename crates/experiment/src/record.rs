@@ -3,11 +3,12 @@
 //! Columns that time nothing (identity, problem, accuracy, gate, cost) are the same bytes on every
 //! run of the same config, data, code and ISA path; latency, memory and warnings are not.
 
+use crate::pass::Pass;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of this schema; a reader refuses a newer one.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How a cell ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Record {
     pub shape: ShapeRow,
     /// The problem mask in words: `full`, `causal`, `causal + lengths`.
     pub mask: String,
+    /// What a call computes; forward in rows of version 1, which know no other.
+    #[serde(default)]
+    pub pass: Pass,
     /// Worker threads.
     pub threads: usize,
     /// Which variant with which parameters.
@@ -62,11 +66,17 @@ pub struct Record {
     /// The check without which no time is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRow>,
+    /// Errors of dQ, dK and dV, of the training pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<GradientsRow>,
     /// Predicted cost of one call.
     pub cost: CostRow,
     /// Measured time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyRow>,
+    /// What absorbing keys and values took, of the decode pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<PrepareRow>,
     /// Measured memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryRow>,
@@ -127,6 +137,9 @@ pub struct VariantRow {
     pub parameters: BTreeMap<String, serde_json::Value>,
     /// Whether it is softmax attention over mask and pattern without approximation.
     pub exact: bool,
+    /// Its place on the experiment's ladder, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<usize>,
 }
 
 /// What the problem is like, by the oracle on the sampled rows.
@@ -195,6 +208,32 @@ pub struct GateRow {
     pub budget: f64,
     /// Whether it kept to it.
     pub passed: bool,
+}
+
+/// Errors of gradients against softmax attention in f64, for a dO that is zero outside the sampled rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GradientsRow {
+    /// ‖dQ̂ - dQ‖/‖dQ‖.
+    pub dq: f64,
+    /// ‖dK̂ - dK‖/‖dK‖.
+    pub dk: f64,
+    /// ‖dV̂ - dV‖/‖dV‖.
+    pub dv: f64,
+    /// What each may be.
+    pub budget: f64,
+    /// Whether all three kept to it.
+    pub passed: bool,
+}
+
+/// Absorbing the keys and values of a history, once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PrepareRow {
+    /// Median in milliseconds.
+    pub median_ms: f64,
+    /// 95 % bootstrap interval of the median, in milliseconds.
+    pub interval_ms: (f64, f64),
+    /// Bytes held afterwards.
+    pub bytes: u64,
 }
 
 /// Predicted cost of one call.

@@ -58,6 +58,9 @@ wrong! {
     key_heads_that_do_not_divide: with("heads = 2", "heads = 6\nkey_heads = [2, 4]");
     baseline_not_there: with("baseline = \"naive-gemm\"", "baseline = \"naive\"");
     ambiguous_baseline: with("baseline = \"naive-gemm\"", "baseline = \"sliding-window\"");
+    rung_not_there: with("seed = 3", "ladder = [\"naive-gemm\", \"bloked\"]");
+    rung_twice: with("seed = 3", "ladder = [\"blocked\", \"blocked\"]");
+    ladder_of_one: with("seed = 3", "ladder = [\"blocked\"]");
     empty_list: with("length = [24, 40]", "length = []");
     repeated_value: with("length = [24, 40]", "length = [24, 40, 24]");
     log_not_there: with("[problem]", "[histories]\nlog = \"/nowhere/log.csv\"\n[problem]");
@@ -164,4 +167,19 @@ fn every_embedded_experiment_is_valid_and_asks_a_question() {
         );
         assert!(config.baseline.is_some());
     }
+}
+
+#[test]
+fn a_ladder_keeps_its_order_and_names_stand_for_a_single_point() {
+    let sets = ["ladder=[\"sliding-window window=4\", \"naive-gemm\", \"blocked\"]"];
+    let config = support::config(&sets);
+    let rungs = ["sliding-window window=4", "naive-gemm", "blocked"];
+    assert_eq!(config.ladder, rungs);
+    let plan = support::plan(&config, None);
+    let of = |label: &str| {
+        let cell = plan.groups[0].cells.iter().find(|c| c.label == label);
+        cell.and_then(|c| c.variant.rung)
+    };
+    assert_eq!(rungs.map(of), [Some(0), Some(1), Some(2)]);
+    assert_eq!(of("sliding-window window=N/4"), None);
 }

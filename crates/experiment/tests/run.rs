@@ -65,7 +65,7 @@ fn files_hold_what_the_run_returned() {
     let lines: Vec<_> = summary.lines().collect();
     assert_eq!(lines.len(), 1 + done.records.len());
     let columns = lines[0].split(',').count();
-    assert_eq!(columns, 18 + METRICS.len());
+    assert_eq!(columns, 19 + METRICS.len());
     assert!(lines.iter().all(|line| line.split(',').count() == columns));
 }
 

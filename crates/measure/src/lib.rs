@@ -40,7 +40,7 @@ pub mod warnings;
 pub use error::Error;
 pub use machine::{Cache, Machine};
 pub use memory::{AllocationPeak, CountingAllocator, peak_during};
-pub use peaks::{Bandwidth, Peak, fma_peak, memory_bandwidth};
+pub use peaks::{Bandwidth, Peak, bf16_peak, fma_peak, int8_peak, memory_bandwidth};
 pub use pool::{placement, pool};
 pub use rounds::{Contestant, Phase, RoundPlan, RoundProgress, Samples, Stop, run_rounds};
 pub use stats::{

@@ -5,8 +5,10 @@
 //! ([`warnings::peak_drift`](crate::warnings::peak_drift)).
 
 mod bandwidth;
+mod dot;
 mod fma;
 mod together;
 
 pub use bandwidth::{Bandwidth, memory_bandwidth};
+pub use dot::{bf16_peak, int8_peak};
 pub use fma::{Peak, fma_peak};

@@ -1,6 +1,7 @@
 //! Records put in order: what was asked (settings), and what answered (variants).
 
 use crate::order::natural;
+use experiment::Pass;
 use experiment::record::{Record, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,7 @@ pub(crate) struct Condition {
     data: String,
     isa: String,
     machine: String,
+    pass: Pass,
 }
 
 impl Condition {
@@ -46,6 +48,7 @@ impl Condition {
             },
             isa: record.isa.clone(),
             machine: record.machine.clone(),
+            pass: record.pass,
         }
     }
 
@@ -60,6 +63,11 @@ impl Condition {
     /// The entropy asked for.
     pub(crate) fn entropy(&self) -> Option<f64> {
         self.entropy.map(f64::from_bits)
+    }
+
+    /// Worker threads.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The aspects in words, each always at the same index.
@@ -88,6 +96,7 @@ impl Condition {
             },
             self.isa.clone(),
             format!("machine {}", short(&self.machine)),
+            self.pass.to_string(),
         ]
     }
 }
@@ -96,7 +105,10 @@ impl Condition {
 const DATA: usize = 8;
 
 /// Aspects that say nothing to a reader unless they vary.
-const QUIET: [usize; 5] = [5, 7, 8, 9, 10];
+const QUIET: [usize; 6] = [5, 7, 8, 9, 10, 11];
+
+/// What quiet aspects say that a reader must know all the same.
+const TELLING: [&str; 3] = ["jagged", "training", "decode"];
 
 fn short(hash: &str) -> &str {
     hash.char_indices().nth(8).map_or(hash, |(i, _)| &hash[..i])
@@ -204,7 +216,9 @@ impl<'a> Settings<'a> {
         };
         let aspects = first.condition.aspects();
         let mut words: Vec<String> = (0..aspects.len())
-            .filter(|&i| !self.varies[i] && (!QUIET.contains(&i) || aspects[i] == "jagged"))
+            .filter(|&i| {
+                !self.varies[i] && (!QUIET.contains(&i) || TELLING.contains(&aspects[i].as_str()))
+            })
             .map(|i| aspects[i].clone())
             .filter(|text| !text.is_empty())
             .collect();

@@ -4,7 +4,7 @@ mod common;
 
 use common::{cell, unmeasured};
 use experiment::record::Status;
-use report::{Level, findings, headline};
+use report::{Level, charts, findings, headline};
 
 const WITHIN_10: Level = Level::Error(0.1);
 
@@ -221,4 +221,58 @@ fn each_workload_has_its_heading_and_ties_are_told() {
     }
     rows.extend(others);
     insta::assert_snapshot!(headline(&rows).join("\n"));
+}
+
+#[test]
+fn a_ladder_is_told_rung_by_rung_and_drawn_alone() {
+    let records = common::ladder();
+    let found = findings(&records);
+    assert_eq!(
+        found.verdict,
+        [
+            "full, N = 4096: blocked isa=avx512 reaches 91 % of the f32 FMA peak of one thread, 2.91× as fast as \
+          naive-gemm; blocked-bf16 is 1.80× faster still, for 0.260 % error."
+        ]
+    );
+    let [advice] = found.advice.as_slice() else {
+        panic!("{:?}", found.advice);
+    };
+    assert_eq!(advice.lines.len(), 4);
+    assert!(
+        advice.lines[2].starts_with(
+            "full, N = 1024: naive (0.90 %), naive-gemm 34.8× (31 %), blocked isa=portable 0.383× (12 %), "
+        ),
+        "{}",
+        advice.lines[2]
+    );
+    assert!(
+        advice.lines[3].starts_with("full, N = 4096: naive-gemm (31 %), "),
+        "what follows a rung without a time is compared with nothing: {}",
+        advice.lines[3]
+    );
+    let charts = charts(&records);
+    let names: Vec<_> = charts.iter().map(report::Chart::name).collect();
+    assert_eq!(names, ["ladder"]);
+    for svg in [charts[0].svg().unwrap(), charts[0].narrow_svg().unwrap()] {
+        for told in ["162 %", "×1.80", "timed out", "2.6", "(272 GFLOP/s)"] {
+            assert!(svg.contains(told), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_ladder_of_one_timed_rung_is_no_ladder() {
+    let mut records = common::ladder();
+    records.retain(|r| r.variant.rung.is_none_or(|rung| rung < 2) && r.shape.nk == 4096);
+    assert!(
+        charts(&records)
+            .iter()
+            .all(|chart| chart.name() != "ladder")
+    );
+    assert!(
+        !findings(&records)
+            .verdict
+            .iter()
+            .any(|v| v.contains("peak"))
+    );
 }

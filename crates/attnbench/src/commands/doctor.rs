@@ -9,9 +9,10 @@ use serde::Serialize;
 
 /// Look at this machine: is it fit for measuring?
 ///
-/// Shows processor, instruction sets, caches, memory and governor, measures the multiply-add peak for one thread
-/// and for all and the memory bandwidth, and warns of what makes times doubtful, with what to do about it. Takes a
-/// few seconds. Doubts are no failure: the exit code is 0.
+/// Shows processor, instruction sets, caches, memory and governor, measures the multiply-add peak (of f32, and of
+/// bf16 and int8 where there are dot products of them) for one thread and for all, and the memory bandwidth, and
+/// warns of what makes times doubtful, with what to do about it. Takes a few seconds. Doubts are no failure: the
+/// exit code is 0.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Print everything as JSON
@@ -27,6 +28,10 @@ struct Findings {
     available_bytes: Option<u64>,
     allocations_counted: bool,
     peaks: Vec<Peak>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bf16_peaks: Vec<Peak>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    int8_peaks: Vec<Peak>,
     bandwidth: Vec<Bandwidth>,
     warnings: Vec<Warning>,
 }
@@ -52,6 +57,10 @@ impl Findings {
         counts.dedup();
         let before = CpuTime::now();
         let peaks: Vec<_> = counts.iter().map(|&n| measure::fma_peak(n)).collect();
+        let narrow = |peak: fn(usize) -> Option<Peak>| -> Vec<_> {
+            counts.iter().filter_map(|&n| peak(n)).collect()
+        };
+        let (bf16_peaks, int8_peaks) = (narrow(measure::bf16_peak), narrow(measure::int8_peak));
         let bandwidth = counts
             .iter()
             .map(|&n| measure::memory_bandwidth(n))
@@ -71,6 +80,8 @@ impl Findings {
             available_bytes: measure::memory::available_bytes(),
             allocations_counted: measure::memory::is_installed(),
             peaks,
+            bf16_peaks,
+            int8_peaks,
             bandwidth,
             warnings: doubts,
             machine,
@@ -120,15 +131,15 @@ impl Findings {
             ("governor", governor),
             ("threads", self.placement.clone()),
         ];
-        for peak in &self.peaks {
-            lines.push((
-                "FMA peak",
-                format!(
-                    "{:.0} GFLOP/s, {}",
-                    peak.gflops,
-                    output::threads(peak.threads)
-                ),
-            ));
+        for (name, unit, peaks) in [
+            ("FMA peak", "GFLOP/s", &self.peaks),
+            ("bf16 peak", "GFLOP/s", &self.bf16_peaks),
+            ("int8 peak", "GOP/s", &self.int8_peaks),
+        ] {
+            for peak in peaks {
+                let threads = output::threads(peak.threads);
+                lines.push((name, format!("{:.0} {unit}, {threads}", peak.gflops)));
+            }
         }
         for b in &self.bandwidth {
             let rates = format!(

@@ -3,6 +3,7 @@
 use super::error::Fault;
 use super::section::{Item, Placed, Section, values};
 use super::{Axes, Inputs, Layout, MaskSpec, Padding};
+use crate::pass::Pass;
 use crate::workload::WORKLOADS;
 use std::ops::Range;
 
@@ -37,6 +38,11 @@ pub(super) fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
         other => Err(item
             .wrong("padded or jagged")
             .suggest(other, &["padded", "jagged"])),
+    };
+    let passes = Pass::ALL.map(Pass::name);
+    let pass = |item: &Item<'_>| {
+        let text = item.text()?;
+        Pass::named(text).ok_or_else(|| item.wrong("a pass").suggest(text, &passes))
     };
     let all = measure::machine::available_cpus();
     let threads = |item: &Item<'_>| match item.text() {
@@ -85,6 +91,7 @@ pub(super) fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
         mask,
         padding,
         layout,
+        pass: values(section.get("pass"), pass)?.unwrap_or_else(|| vec![Pass::Forward]),
         threads: values(section.get("threads"), threads)?.unwrap_or_else(|| vec![all]),
     };
     Ok((axes, places))

@@ -64,6 +64,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "",
+        "ladder",
+        "a list of labels or names of [variants.*]",
+        "none",
+        "rungs of a chart, from the first to the last: what each buys over the one before",
+    ),
+    key(
+        "",
         "inputs",
         "a table",
         "clusters",
@@ -195,6 +202,13 @@ pub static KEYS: &[Key] = &[
         "padded or jagged, or a list",
         "padded",
         "how histories lie in the tensors",
+    ),
+    key(
+        "problem",
+        "pass",
+        "forward, training or decode, or a list",
+        "forward",
+        "what a call computes: O; O and all gradients; O over keys absorbed before",
     ),
     key(
         "problem",

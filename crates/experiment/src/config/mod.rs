@@ -21,6 +21,7 @@ pub use mask::MaskSpec;
 pub use padding::Padding;
 pub use sweep::{Choice, Setting, Sweep};
 
+use crate::pass::Pass;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,9 @@ pub struct Config {
     pub seed: u64,
     /// Label of the variant that speed-ups are over.
     pub baseline: Option<String>,
+    /// Labels of the variants that are rungs of a ladder, from the first to the last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
     /// What Q, K and V are made of.
     pub inputs: Inputs,
     /// The interaction log.
@@ -101,6 +105,9 @@ pub struct Axes {
     /// Whether histories lie end to end.
     #[serde(serialize_with = "texts")]
     pub layout: Vec<Layout>,
+    /// What a call computes.
+    #[serde(skip_serializing_if = "is_forward")]
+    pub pass: Vec<Pass>,
     /// Worker threads.
     pub threads: Vec<usize>,
 }
@@ -195,6 +202,11 @@ impl Config {
             .any(|w| w.needs_log && self.inputs.workload.contains(&w.name));
         by_workload || self.problem.padding.contains(&Padding::Log)
     }
+}
+
+/// Experiments of forward alone are described as they were before there was a choice.
+fn is_forward(pass: &[Pass]) -> bool {
+    pass == [Pass::Forward]
 }
 
 fn texts<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {

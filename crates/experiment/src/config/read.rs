@@ -57,6 +57,7 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
             .get("seed")
             .map_or(Ok(1), |i| i.integer(0..=i64::MAX as u64))?,
         baseline: None,
+        ladder: Vec::new(),
         inputs,
         histories,
         problem,
@@ -72,6 +73,9 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
         .get("baseline")
         .map(|item| variants::baseline(&item, &config))
         .transpose()?;
+    if let Some(item) = top.get("ladder") {
+        config.ladder = variants::ladder(&item, &config)?;
+    }
     Ok(config)
 }
 

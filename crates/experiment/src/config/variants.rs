@@ -3,7 +3,7 @@
 use super::Config;
 use super::error::Fault;
 use super::section::{Item, Placed, Section};
-use super::sweep::{Setting, Sweep};
+use super::sweep::{Choice, Setting, Sweep};
 use std::collections::BTreeMap;
 
 pub(super) fn variants(section: &Section<'_>, lengths: &[usize]) -> Result<Vec<Sweep>, Fault> {
@@ -71,10 +71,28 @@ pub(super) fn variants(section: &Section<'_>, lengths: &[usize]) -> Result<Vec<S
     Ok(sweeps)
 }
 
-/// The label that a baseline names: itself, or the name of a variant at a single point.
+/// The label of the baseline.
 pub(super) fn baseline(item: &Item<'_>, config: &Config) -> Result<String, Fault> {
-    let text = item.text()?;
+    labelled(item, &config.choices(), "baseline")
+}
+
+/// The labels of the rungs, from the first to the last.
+pub(super) fn ladder(item: &Item<'_>, config: &Config) -> Result<Vec<String>, Fault> {
     let choices = config.choices();
+    let rungs = item.axis(|item| labelled(item, &choices, "rung"))?;
+    if rungs.len() < 2 {
+        let message = "a ladder of one rung compares nothing";
+        return Err(
+            Fault::new(item.span.clone(), message, "expected two rungs or more")
+                .help("list the variants in the order in which each builds on the one before"),
+        );
+    }
+    Ok(rungs.into_iter().map(|p| p.value).collect())
+}
+
+/// The label that a text names: itself, or that of the only point of the variant of this name.
+fn labelled(item: &Item<'_>, choices: &[Choice], role: &str) -> Result<String, Fault> {
+    let text = item.text()?;
     if let Some(choice) = choices.iter().find(|c| c.label == text) {
         return Ok(choice.label.clone());
     }
@@ -88,7 +106,7 @@ pub(super) fn baseline(item: &Item<'_>, config: &Config) -> Result<String, Fault
     } else {
         "stands for several variants"
     };
-    let message = format!("the baseline `{text}` {problem}");
+    let message = format!("the {role} `{text}` {problem}");
     Err(
         Fault::new(item.span.clone(), message, "expected one of their labels")
             .suggest(text, &labels),

@@ -4,6 +4,7 @@ use super::estimate::{self, Estimate};
 use super::group::GroupSpec;
 use crate::config::{Choice, Config};
 use crate::context::Context;
+use crate::pass::Pass;
 use crate::record::{Status, VariantRow};
 use attention::variant::Value;
 use attention::{Attention, Geometry};
@@ -72,7 +73,7 @@ impl Cell {
             }
         };
         cell.variant.exact = attention.capabilities().exact;
-        cell.verdict = match admitted(attention.as_ref(), geometry) {
+        cell.verdict = match admitted(attention.as_ref(), spec.pass, geometry) {
             Err(reason) => Verdict::skip(Status::Unsupported, reason),
             Ok(()) => {
                 let peak = context.peak_gflops(spec.threads);
@@ -124,14 +125,19 @@ impl Cell {
             label: choice.label.clone(),
             parameters,
             exact: false,
+            rung: config.ladder.iter().position(|l| *l == choice.label),
         };
-        let described = json!({
+        let mut described = json!({
             "inputs": spec.key(config),
             "threads": spec.threads,
             "variant": choice.name,
             "parameters": variant.parameters,
             "time": config.time,
         });
+        // A forward cell is the one that it was before there were others.
+        if spec.pass != Pass::Forward {
+            described["pass"] = json!(spec.pass);
+        }
         let id = crate::hash::short([
             "cell",
             &described.to_string(),
@@ -153,7 +159,10 @@ impl Cell {
 }
 
 /// Whether a variant answers such problems with what an experiment can give it.
-fn admitted(attention: &dyn Attention, geometry: &Geometry) -> Result<(), String> {
+fn admitted(attention: &dyn Attention, pass: Pass, geometry: &Geometry) -> Result<(), String> {
+    if let Some(reason) = pass.objection(attention) {
+        return Err(reason);
+    }
     attention
         .capabilities()
         .admits_geometry(geometry)

@@ -17,7 +17,7 @@ pub struct Estimate {
     pub bytes: u64,
     /// Working memory.
     pub scratch_bytes: u64,
-    /// Q, K, V and O.
+    /// Q, K, V and O, and the gradient of each where the pass has them.
     pub tensor_bytes: u64,
     /// What the oracle holds meanwhile.
     pub oracle_bytes: u64,
@@ -48,12 +48,13 @@ impl Estimate {
         } else {
             shape.tensor_bytes()
         };
-        let least_seconds = cost.flops as f64 / (peak_gflops * 1e9);
+        let flops = spec.pass.flops(cost.flops);
+        let least_seconds = flops as f64 / (peak_gflops * 1e9);
         Self {
-            flops: cost.flops,
-            bytes: cost.bytes,
-            scratch_bytes: cost.scratch_bytes,
-            tensor_bytes,
+            flops,
+            bytes: spec.pass.tensor_bytes(cost.bytes),
+            scratch_bytes: spec.pass.scratch_bytes(attention, geometry, spec.threads),
+            tensor_bytes: spec.pass.tensor_bytes(tensor_bytes),
             // Weights of the sampled rows in f64: the oracle's, the form's, and copies while they are compared.
             oracle_bytes: 4 * 8 * (config.accuracy.rows * spec.shape.nk) as u64,
             seconds: least_seconds / EFFICIENCY,

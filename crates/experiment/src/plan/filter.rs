@@ -6,8 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What a condition may be about.
-pub const FIELDS: [&str; 8] = [
-    "variant", "family", "workload", "n", "d", "threads", "mask", "entropy",
+pub const FIELDS: [&str; 9] = [
+    "variant", "family", "workload", "n", "d", "threads", "mask", "pass", "entropy",
 ];
 
 /// Fields whose values are numbers.
@@ -171,6 +171,7 @@ impl Filter {
         self.0.iter().all(|condition| match condition.field {
             "workload" => condition.of_words(&[spec.workload.name]),
             "mask" => condition.of_words(&[&spec.mask.to_string(), &spec.mask_in_words()]),
+            "pass" => condition.of_words(&[spec.pass.name()]),
             "n" => condition.of_number(Some(spec.shape.nk as f64)),
             "d" => condition.of_number(Some(spec.shape.d as f64)),
             "threads" => condition.of_number(Some(spec.threads as f64)),

@@ -5,6 +5,7 @@ use super::filter::Filter;
 use super::{Verdict, estimate};
 use crate::config::{Config, Layout, MaskSpec, Padding};
 use crate::context::Context;
+use crate::pass::Pass;
 use crate::workload::{InputSpec, Workload};
 use attention::mask::Mask;
 use attention::{Geometry, Shape};
@@ -30,6 +31,8 @@ pub struct GroupSpec {
     pub padding: Padding,
     /// How histories lie in the tensors.
     pub layout: Layout,
+    /// What a call computes.
+    pub pass: Pass,
     /// Worker threads.
     pub threads: usize,
     /// Length of each history.
@@ -131,7 +134,7 @@ impl GroupSpec {
         }
     }
 
-    /// Everything but the threads: what the inputs and their oracle are kept by.
+    /// Everything but pass and threads: what the inputs and their oracle are kept by.
     #[must_use]
     pub fn key(&self, config: &Config) -> String {
         let Self {
@@ -170,6 +173,7 @@ impl GroupSpec {
         say(axes.mask.len() > 1, self.mask.to_string());
         say(axes.padding.len() > 1, format!("padding {}", self.padding));
         say(axes.layout.len() > 1, self.layout.to_string());
+        say(axes.pass != [Pass::Forward], self.pass.to_string());
         say(
             true,
             format!(

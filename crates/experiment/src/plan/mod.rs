@@ -13,6 +13,7 @@ pub use group::{Group, GroupSpec};
 use crate::config::{Config, Layout, MaskSpec, Padding};
 use crate::context::Context;
 use crate::data::{DataError, Log};
+use crate::pass::Pass;
 use crate::workload::{self, Workload};
 use attention::Shape;
 use std::sync::Arc;
@@ -127,6 +128,7 @@ struct Point {
     mask: MaskSpec,
     padding: Padding,
     layout: Layout,
+    pass: Pass,
     threads: usize,
 }
 
@@ -180,16 +182,19 @@ fn points(config: &Config) -> Vec<Point> {
                 for &mask in &axes.mask {
                     for &padding in &axes.padding {
                         for &layout in &axes.layout {
-                            for &threads in &axes.threads {
-                                points.push(Point {
-                                    workload,
-                                    entropy,
-                                    shape,
-                                    mask,
-                                    padding,
-                                    layout,
-                                    threads,
-                                });
+                            for &pass in &axes.pass {
+                                for &threads in &axes.threads {
+                                    points.push(Point {
+                                        workload,
+                                        entropy,
+                                        shape,
+                                        mask,
+                                        padding,
+                                        layout,
+                                        pass,
+                                        threads,
+                                    });
+                                }
                             }
                         }
                     }
@@ -235,6 +240,7 @@ impl Point {
             mask: self.mask,
             padding: self.padding,
             layout: self.layout,
+            pass: self.pass,
             threads: self.threads,
             lengths,
             users,

@@ -1,10 +1,14 @@
 //! One call into a poisoned output, and what it is worth.
 
-use crate::record::{AccuracyRow, ErrorsRow, GateRow, MemoryRow, Status};
+use super::call::{Call, Given, Room};
+use super::gradients::Truth;
+use crate::record::{AccuracyRow, ErrorsRow, GateRow, GradientsRow, MemoryRow, Status};
 use crate::units;
-use attention::accuracy::{Accuracy, ErrorSums, Errors, Reference};
-use attention::{Attention, Output, Problem, Scratch, Workers};
+use attention::accuracy::{Accuracy, ErrorSums, Errors, Reference, RowSample};
+use attention::{Attention, Scratch, Workers};
 use measure::bootstrap_interval;
+use ndarray::Array4;
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -12,17 +16,35 @@ use std::time::Instant;
 pub(super) struct Gated {
     pub(super) accuracy: Option<AccuracyRow>,
     pub(super) gate: Option<GateRow>,
+    pub(super) gradients: Option<GradientsRow>,
     pub(super) memory: Option<MemoryRow>,
     /// Why the cell is not timed.
     pub(super) verdict: Result<(), (Status, String)>,
 }
 
+impl Gated {
+    fn refused(status: Status, reason: String) -> Self {
+        Self {
+            accuracy: None,
+            gate: None,
+            gradients: None,
+            memory: None,
+            verdict: Err((status, reason)),
+        }
+    }
+}
+
 /// What the gate judges by.
 pub(super) struct Judge<'a> {
-    pub(super) problem: &'a Problem<'a>,
+    /// What variants are given, with the workers that they are timed with.
+    pub(super) given: Given<'a>,
     pub(super) reference: &'a Reference,
-    /// Workers that the variant is timed with.
-    pub(super) workers: &'a Workers,
+    /// The rows that the reference answers.
+    pub(super) sample: &'a RowSample,
+    /// A dense dO, where the pass has gradients.
+    pub(super) d_o: Option<&'a Array4<f32>>,
+    /// Gradients of the problem without a pattern, once they are asked for.
+    pub(super) truth: OnceCell<Truth>,
     /// Workers that compute f64 forms.
     pub(super) oracle: &'a Workers,
     pub(super) seconds_per_call: f64,
@@ -31,6 +53,10 @@ pub(super) struct Judge<'a> {
 
 /// Resamples of the rows for the interval of an error.
 const RESAMPLES: usize = 1000;
+
+/// How much more than its output a kernel's gradients may be off: dS is a difference of terms that each carry
+/// the error of an output.
+const GRADIENT_SLACK: f64 = 4.0;
 
 /// Runs work of a variant; a panic in it is an error with its message.
 pub(super) fn guarded<T>(work: impl FnOnce() -> attention::Result<T>) -> Result<T, String> {
@@ -49,57 +75,124 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> attention::Result<T>) -> Result<
 
 impl Judge<'_> {
     /// Calls a variant once and measures its answer.
-    pub(super) fn gate(&self, variant: &dyn Attention, output: &mut Output) -> Gated {
-        output.poison();
-        let mut scratch = Scratch::new();
-        let needed = variant.scratch_bytes(self.problem.geometry(), self.workers.threads());
+    pub(super) fn gate(&self, call: &Call, room: &mut Room) -> Gated {
+        let patterned = match self.patterned_truth(call.variant()) {
+            Ok(truth) => truth,
+            Err(reason) => return Gated::refused(Status::Failed, reason),
+        };
+        let truth = self.d_o.map(|dense| match &patterned {
+            Some(truth) => truth,
+            None => self.truth.get_or_init(|| {
+                Truth::compute(self.given.problem, self.sample, dense.view(), self.oracle)
+            }),
+        });
+        match self.called(call, truth, room) {
+            Ok((seconds, memory)) => self.judged(call.variant(), truth, room, seconds, memory),
+            Err(reason) => Gated::refused(Status::Failed, reason),
+        }
+    }
+
+    /// Gradients of its own for a variant that looks at a pattern.
+    fn patterned_truth(&self, variant: &dyn Attention) -> Result<Option<Truth>, String> {
+        let Some(dense) = self.d_o else {
+            return Ok(None);
+        };
+        let problem = self.given.problem;
+        let pattern = variant
+            .pattern(problem.geometry())
+            .map_err(|e| e.to_string())?;
+        let truth = pattern.map(|pattern| {
+            let patterned = problem.patterned(&pattern)?;
+            Ok(Truth::compute(
+                &patterned,
+                self.sample,
+                dense.view(),
+                self.oracle,
+            ))
+        });
+        truth
+            .transpose()
+            .map_err(|e: attention::Error| e.to_string())
+    }
+
+    /// Seconds and memory of a call whose outputs were all written.
+    fn called(
+        &self,
+        call: &Call,
+        truth: Option<&Truth>,
+        room: &mut Room,
+    ) -> Result<(f64, MemoryRow), String> {
+        room.poison();
+        room.scratch = Scratch::new();
+        let needed = call.scratch_bytes(&self.given);
         let started = Instant::now();
         let (called, peak) = measure::peak_during(|| {
             guarded(|| {
-                scratch.reserve(needed);
-                variant.forward(self.problem, output.view_mut(), self.workers, &mut scratch)
+                room.scratch.reserve(needed);
+                call.run(&self.given, truth.map(|t| &t.d_o), room)
             })
         });
         let seconds = started.elapsed().as_secs_f64();
         let memory = MemoryRow {
             peak_bytes: measure::memory::is_installed().then_some(peak.peak_bytes_above_start),
-            scratch_bytes: scratch.bytes(),
+            scratch_bytes: room.scratch.bytes(),
             resident_bytes: measure::memory::resident_bytes(),
         };
-        drop(scratch);
-        let nothing = |verdict| Gated {
-            accuracy: None,
-            gate: None,
-            memory: None,
-            verdict: Err(verdict),
-        };
-        if let Err(reason) = called {
-            return nothing((Status::Failed, reason));
-        }
-        let unwritten = output.o.iter().filter(|x| !x.is_finite()).count();
+        room.scratch = Scratch::new();
+        called?;
+        let unwritten = room.output.o.iter().filter(|x| !x.is_finite()).count();
         if unwritten > 0 {
-            let total = output.o.len();
-            let reason =
-                format!("{unwritten} of {total} outputs are not finite or were never written");
-            return nothing((Status::Failed, reason));
+            let total = room.output.o.len();
+            return Err(format!(
+                "{unwritten} of {total} outputs are not finite or were never written"
+            ));
         }
+        Ok((seconds, memory))
+    }
+
+    fn judged(
+        &self,
+        variant: &dyn Attention,
+        truth: Option<&Truth>,
+        room: &Room,
+        seconds: f64,
+        memory: MemoryRow,
+    ) -> Gated {
         let measured = guarded(|| {
             self.reference
-                .measure(variant, self.problem, output, self.oracle)
+                .measure(variant, self.given.problem, &room.output, self.oracle)
         });
         let accuracy = match measured {
             Ok(accuracy) => accuracy,
-            Err(reason) => return nothing((Status::Failed, format!("its f64 form: {reason}"))),
+            Err(reason) => {
+                return Gated::refused(Status::Failed, format!("its f64 form: {reason}"));
+            }
         };
         let (value, budget) = (
             accuracy.implementation.relative_frobenius,
             variant.error_budget(self.reference.max_abs_score()),
         );
-        let passed = value <= budget;
+        let gate = GateRow {
+            value: finite(value),
+            budget,
+            passed: value <= budget,
+        };
+        let gradients = truth
+            .zip(room.gradients.as_ref())
+            .map(|(truth, got)| truth.judge(got, GRADIENT_SLACK * budget));
         let limit = self.seconds_per_call;
-        let verdict = if !passed {
+        let red = gradients.filter(|g| !g.passed);
+        let verdict = if !gate.passed {
             let reason =
                 format!("the kernel is {value:.2e} from its f64 form, its budget is {budget:.2e}");
+            Err((Status::Failed, reason))
+        } else if let Some(GradientsRow {
+            dq, dk, dv, budget, ..
+        }) = red
+        {
+            let reason = format!(
+                "dQ, dK and dV are {dq:.2e}, {dk:.2e} and {dv:.2e} from those in f64, the budget is {budget:.2e}"
+            );
             Err((Status::Failed, reason))
         } else if seconds > limit {
             let (took, limit) = (units::seconds(seconds), units::seconds(limit));
@@ -112,11 +205,8 @@ impl Judge<'_> {
         };
         Gated {
             accuracy: Some(self.row(&accuracy)),
-            gate: Some(GateRow {
-                value: finite(value),
-                budget,
-                passed,
-            }),
+            gate: Some(gate),
+            gradients,
             memory: Some(memory),
             verdict,
         }

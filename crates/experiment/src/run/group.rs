@@ -1,22 +1,27 @@
 //! Inputs, oracle, gates and rounds of one group.
 
-use super::gate::{Gated, Judge};
+use super::call::{Call, Given, Room};
+use super::gate::{Gated, Judge, guarded};
+use super::gradients::output_gradient;
 use super::learnt::Learnt;
 use super::progress::{Event, Progress};
 use super::{RunError, rows, time};
 use crate::config::Layout;
 use crate::context::Context;
+use crate::pass::Pass;
 use crate::plan::{Cell, Group, Plan, Verdict};
 use crate::record::{ProblemRow, Record, Status};
 use crate::units;
 use crate::workload::{Batch, InputError, Inputs};
-use attention::accuracy::Reference;
-use attention::{Attention, Output, Workers};
+use attention::accuracy::{Reference, RowSample};
+use attention::{Attention, Workers};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// Inputs of a group and what the oracle says of them.
 pub(super) struct Made {
     batch: Batch,
+    sample: RowSample,
     reference: Reference,
     pub(super) row: ProblemRow,
 }
@@ -55,12 +60,11 @@ impl<'p> Bench<'p> {
             .collect();
         let limit = plan.config.time.seconds_per_call;
         for (record, cell) in records.iter_mut().zip(&group.cells) {
-            let threads = group.spec.threads;
+            let calls = (group.spec.pass, group.spec.threads);
             match &cell.verdict {
                 Verdict::Skip { status, reason } => rows::end(record, *status, reason.clone()),
                 Verdict::Run => {
-                    if let Some(s) =
-                        learnt.too_long(&cell.label, threads, cell.estimate.flops, limit)
+                    if let Some(s) = learnt.too_long(&cell.label, calls, cell.estimate.flops, limit)
                     {
                         let (s, limit) = (units::seconds(s), units::seconds(limit));
                         let reason = format!(
@@ -114,6 +118,7 @@ impl<'p> Bench<'p> {
         let row = rows::problem(&reference, sample.len(), &group.spec.lengths);
         Ok(Made {
             batch,
+            sample,
             reference,
             row,
         })
@@ -136,58 +141,67 @@ impl<'p> Bench<'p> {
             }
         };
         let workers = Workers::new(group.spec.threads)?;
-        let mut output = Output::poisoned(problem.geometry(), false);
-        let judge = Judge {
+        let given = Given {
             problem: &problem,
-            reference: &made.reference,
+            queries: made.batch.queries(),
+            pass: group.spec.pass,
             workers: &workers,
+        };
+        let mut room = Room::new(&given);
+        let d_o = (given.pass == Pass::Training)
+            .then(|| output_gradient(self.plan.config.seed, room.output.o.dim()));
+        let judge = Judge {
+            given,
+            reference: &made.reference,
+            sample: &made.sample,
+            d_o: d_o.as_ref(),
+            truth: OnceCell::new(),
             oracle: &self.oracle,
             seconds_per_call: self.plan.config.time.seconds_per_call,
             seed: self.plan.config.seed,
         };
-        let mut passed: Vec<(usize, Box<dyn Attention>)> = Vec::new();
+        let mut passed: Vec<(usize, Call)> = Vec::new();
         for (index, (record, cell)) in records.iter_mut().zip(&group.cells).enumerate() {
             record.problem = Some(made.row.clone());
             if record.status != Status::Ok {
                 continue;
             }
             progress.event(&Event::Gate { label: &cell.label });
-            match self.build(cell) {
+            match self.build(cell, &given) {
                 Err((status, reason)) => rows::end(record, status, reason),
-                Ok(variant) => {
+                Ok(call) => {
                     let Gated {
                         accuracy,
                         gate,
+                        gradients,
                         memory,
                         verdict,
-                    } = judge.gate(variant.as_ref(), &mut output);
+                    } = judge.gate(&call, &mut room);
                     (record.accuracy, record.gate, record.memory) = (accuracy, gate, memory);
+                    record.gradients = gradients;
                     match verdict {
-                        Ok(()) => passed.push((index, variant)),
+                        Ok(()) => passed.push((index, call)),
                         Err((status, reason)) => rows::end(record, status, reason),
                     }
                 }
             }
         }
-        let arena = time::Arena {
-            problem: &problem,
-            workers: &workers,
-            output,
-        };
-        time::rounds(
-            self.plan,
-            self.context,
+        let timing = time::Timing {
+            plan: self.plan,
+            context: self.context,
             group,
-            arena,
-            &passed,
-            records,
-            progress,
-        );
+            given,
+            d_o: d_o.as_ref(),
+        };
+        timing.rounds(room, &passed, records, progress);
+        if given.pass == Pass::Decode {
+            timing.prepares(&passed, records);
+        }
         Ok(())
     }
 
-    /// The variant, unless its scratch does not fit beside what is held by now.
-    fn build(&self, cell: &Cell) -> Result<Box<dyn Attention>, (Status, String)> {
+    /// The variant made ready, unless its scratch does not fit beside what is held by now.
+    fn build(&self, cell: &Cell, given: &Given<'_>) -> Result<Call, (Status, String)> {
         let needed = cell.estimate.scratch_bytes;
         if let Some(available) = measure::memory::available_bytes().filter(|a| needed > *a) {
             let (needed, available) = (units::bytes(needed), units::bytes(available));
@@ -200,8 +214,9 @@ impl<'p> Bench<'p> {
             .configured
             .as_ref()
             .ok_or((Status::Unsupported, "no parameters".to_owned()))?;
-        configured
+        let variant: Box<dyn Attention> = configured
             .build()
-            .map_err(|error| (Status::Unsupported, error.to_string()))
+            .map_err(|error| (Status::Unsupported, error.to_string()))?;
+        guarded(|| Call::new(variant, given)).map_err(|reason| (Status::Failed, reason))
     }
 }

@@ -1,6 +1,8 @@
 //! A plan carried out, group by group.
 
+mod call;
 mod gate;
+mod gradients;
 mod group;
 mod learnt;
 mod progress;

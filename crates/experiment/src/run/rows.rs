@@ -42,6 +42,7 @@ pub(super) fn bare(plan: &Plan, context: &Context, group: &Group, cell: &Cell) -
             jagged: spec.layout == Layout::Jagged,
         },
         mask: spec.mask_in_words(),
+        pass: spec.pass,
         threads: spec.threads,
         variant: cell.variant.clone(),
         status: Status::Ok,
@@ -50,6 +51,7 @@ pub(super) fn bare(plan: &Plan, context: &Context, group: &Group, cell: &Cell) -
         mask_sparsity: cell.mask_sparsity,
         accuracy: None,
         gate: None,
+        gradients: None,
         cost: CostRow {
             flops: estimate.flops,
             bytes: estimate.bytes,
@@ -57,6 +59,7 @@ pub(super) fn bare(plan: &Plan, context: &Context, group: &Group, cell: &Cell) -
             tensor_bytes: estimate.tensor_bytes,
         },
         latency: None,
+        prepare: None,
         memory: None,
         isa: context.machine.isa.clone(),
         machine: context.fingerprint.clone(),
@@ -70,6 +73,7 @@ pub(super) fn end(record: &mut Record, status: Status, reason: String) {
     record.status = status;
     record.reason = Some(reason);
     record.latency = None;
+    record.prepare = None;
 }
 
 /// What the oracle says of a problem.

@@ -4,7 +4,7 @@ use crate::metrics::METRICS;
 use crate::record::Record;
 
 /// Columns that say which cell it is.
-const CELL: [&str; 18] = [
+const CELL: [&str; 19] = [
     "workload",
     "target_entropy",
     "b",
@@ -16,6 +16,7 @@ const CELL: [&str; 18] = [
     "dv",
     "jagged",
     "mask",
+    "pass",
     "threads",
     "variant",
     "family",
@@ -50,6 +51,7 @@ pub(super) fn csv(records: &[Record]) -> String {
         fields.extend([
             shape.jagged.to_string(),
             record.mask.clone(),
+            record.pass.to_string(),
             record.threads.to_string(),
         ]);
         fields.extend([

@@ -5,7 +5,7 @@ use crate::data::{DataError, Log};
 use attention::accuracy::RowSample;
 use attention::mask::Mask;
 use attention::{Geometry, Problem, Workers};
-use ndarray::{Array3, Array4, ArrayViewMut3, Axis};
+use ndarray::{Array3, Array4, ArrayView4, ArrayViewMut3, Axis};
 use std::sync::Arc;
 
 /// Everything that inputs depend on.
@@ -214,6 +214,12 @@ impl Inputs {
 }
 
 impl Batch {
+    /// Q `[B, H, Nq, D]`, jagged `[1, H, ΣNq, D]`.
+    #[must_use]
+    pub fn queries(&self) -> ArrayView4<'_, f32> {
+        self.q.view()
+    }
+
     /// The problem.
     ///
     /// # Errors

@@ -46,6 +46,8 @@ pub(crate) fn context(threads: &[usize]) -> Context {
                 isa: "x".into(),
                 threads,
             },
+            bf16: None,
+            int8: None,
             bandwidth: measure::Bandwidth {
                 read_gb_s: 10.0,
                 triad_gb_s: 10.0,

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// The most floating-point work the machine was seen to do.
+/// The most arithmetic the machine was seen to do in one format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Peak {
-    /// 10⁹ single-precision operations a second, a multiply-add counting as two.
+    /// 10⁹ operations a second, a multiply-add counting as two.
     pub gflops: f64,
-    /// Code path: `avx512`, `avx2`, `neon` or `portable`.
+    /// Code path: `avx512`, `avx2`, `neon` or `portable`; `avx512bf16` or `avx512vnni` of a dot product.
     pub isa: String,
     /// Threads that ran, at most as many as the CPUs available.
     pub threads: usize,
@@ -34,8 +34,11 @@ const REPEAT_SECONDS: f64 = 0.002;
 /// assert!(peak.gflops > 0.1);
 /// ```
 pub fn fma_peak(threads: usize) -> Peak {
+    peak_of(Kernel::best(), threads)
+}
+
+pub(super) fn peak_of(kernel: Kernel, threads: usize) -> Peak {
     let threads = side_by_side(threads);
-    let kernel = Kernel::best();
     let steps = steps_for(kernel, REPEAT_SECONDS);
     let works = (0..threads).map(|_| move || kernel.run(steps)).collect();
     let fastest = repeat_together(works, REPEATS)
@@ -64,10 +67,10 @@ fn steps_for(kernel: Kernel, seconds: f64) -> u64 {
 }
 
 #[derive(Clone, Copy)]
-struct Kernel {
-    isa: &'static str,
-    operations_per_step: u64,
-    chains: fn(u64) -> f32,
+pub(super) struct Kernel {
+    pub(super) isa: &'static str,
+    pub(super) operations_per_step: u64,
+    pub(super) chains: fn(u64) -> f32,
 }
 
 impl Kernel {

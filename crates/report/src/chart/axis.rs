@@ -95,6 +95,26 @@ impl Axis {
         }
     }
 
+    /// A linear axis of shares from 0 to `high`, or to 1 where that is more, in percent.
+    pub(crate) fn share(high: f64, label: &str) -> Self {
+        let high = high.max(1.0);
+        let step = [0.25, 0.5, 1.0, 2.0]
+            .into_iter()
+            .find(|step| high / step < 5.0)
+            .unwrap_or(5.0);
+        let ticks = (0..=(high / step + 1e-9) as usize)
+            .map(|i| i as f64 * step)
+            .map(|value| Tick {
+                value,
+                label: format!("{:.0} %", 100.0 * value),
+            })
+            .collect();
+        Axis {
+            ticks,
+            ..Axis::linear(0.0, high, step, label)
+        }
+    }
+
     /// Turned around, so that larger values come first.
     pub(crate) fn reversed(self) -> Self {
         Axis {

@@ -6,6 +6,7 @@ mod comparison;
 mod entropy;
 mod growth;
 mod labels;
+mod ladder;
 mod layout;
 mod lines;
 mod palette;
@@ -99,8 +100,12 @@ impl Chart {
 
 type Draw = fn(&Settings, &Styles, Layout) -> Option<Drawing>;
 
+/// The chart that stands alone where there is something for it to show.
+const LADDER: &str = "ladder";
+
 /// Name, how to read it, how to draw it: in the order of the page.
-const KINDS: [(&str, &str, Draw); 5] = [
+const KINDS: [(&str, &str, Draw); 6] = [
+    (LADDER, ladder::READING, ladder::draw),
     (
         "accuracy-latency",
         accuracy_latency::READING,
@@ -118,11 +123,12 @@ const KINDS: [(&str, &str, Draw); 5] = [
 
 /// The charts that `records` have something to say on, in the order to show them.
 ///
-/// A chart is left out where its axis does not vary: no length axis, no chart against length.
+/// A chart is left out where its axis does not vary: no length axis, no chart against length. Records of a
+/// ladder get its chart alone: it shows them all.
 pub fn charts(records: &[Record]) -> Vec<Chart> {
     let settings = Settings::of(records);
     let styles = Styles::of(&settings);
-    KINDS
+    let mut drawn: Vec<Chart> = KINDS
         .iter()
         .filter_map(|&(name, reading, draw)| {
             let Drawing { scene: wide, title } = draw(&settings, &styles, Layout::WIDE)?;
@@ -135,7 +141,11 @@ pub fn charts(records: &[Record]) -> Vec<Chart> {
                 narrow,
             })
         })
-        .collect()
+        .collect();
+    if drawn.first().is_some_and(|chart| chart.name == LADDER) {
+        drawn.truncate(1);
+    }
+    drawn
 }
 
 /// What a tooltip says of a record.

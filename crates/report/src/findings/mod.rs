@@ -1,9 +1,11 @@
 //! What the records say, in sentences: derived from them alone.
 
+mod ladder;
 mod setting;
 mod trouble;
 mod verdict;
 
+pub(crate) use ladder::{Rung, peak_name, rungs, share_words, summit};
 pub use setting::{Choice, Level, SettingFinding};
 pub use trouble::Trouble;
 pub(crate) use trouble::status_words;
@@ -40,9 +42,14 @@ pub fn findings(records: &[Record]) -> Findings {
         .map(|s| SettingFinding::of(s, settings.setting_label(s)))
         .collect();
     let troubles = trouble::troubles(&settings);
+    // A ladder is a question of its own: what each step buys, not which variant to take.
+    let (verdict, advice) = match summit(&settings) {
+        words if words.is_empty() => (verdict::verdict(&found), verdict::advice(&settings, &found)),
+        words => (vec![words + "."], ladder::advice(&settings)),
+    };
     Findings {
-        verdict: verdict::verdict(&found),
-        advice: verdict::advice(&settings, &found),
+        verdict,
+        advice,
         shared: settings.shared(),
         trouble_summary: trouble::summary(&settings),
         settings: found,

@@ -48,7 +48,7 @@ fn number(value: Option<f64>, show: impl Fn(f64) -> String) -> Cell {
 type Show = fn(&Settings, &Setting, &Record) -> Cell;
 
 /// Heading, explanation, whether numeric, content. Columns empty in every row are not shown.
-const COLUMNS: [(&str, &str, bool, Show); 17] = [
+const COLUMNS: [(&str, &str, bool, Show); 19] = [
     (
         "Workload",
         "What sets the row's setting apart, save its length",
@@ -84,6 +84,16 @@ const COLUMNS: [(&str, &str, bool, Show); 17] = [
             })
         },
     ),
+    (
+        "Prepare",
+        "Median time of absorbing keys and values, once a history",
+        true,
+        |_, _, r| {
+            number(r.prepare.map(|p| p.median_ms), |ms| {
+                numbers::duration_with_interval(ms, r.prepare.map_or((ms, ms), |p| p.interval_ms))
+            })
+        },
+    ),
     ("p99", "99th percentile of latency", true, |_, _, r| {
         number(r.latency.as_ref().map(|l| l.p99_ms), numbers::duration)
     }),
@@ -108,6 +118,15 @@ const COLUMNS: [(&str, &str, bool, Show); 17] = [
                 r.accuracy.as_ref().map(|a| a.total.relative_frobenius),
                 numbers::error,
             )
+        },
+    ),
+    (
+        "Gradient error",
+        "The largest relative Frobenius error of dQ, dK and dV against gradients in double precision",
+        true,
+        |_, _, r| {
+            let largest = r.gradients.map(|g| g.dq.max(g.dk).max(g.dv));
+            number(largest, numbers::error)
         },
     ),
     (

@@ -187,6 +187,7 @@ pub fn cell(label: &str, family: &str, n: usize, ms: f64, error: f64) -> Record 
             jagged: false,
         },
         mask: "causal".into(),
+        pass: experiment::Pass::Forward,
         threads: 2,
         variant: VariantRow {
             name: name.into(),
@@ -194,6 +195,7 @@ pub fn cell(label: &str, family: &str, n: usize, ms: f64, error: f64) -> Record 
             label: label.into(),
             parameters: BTreeMap::new(),
             exact,
+            rung: None,
         },
         status: Status::Ok,
         reason: None,
@@ -223,6 +225,7 @@ pub fn cell(label: &str, family: &str, n: usize, ms: f64, error: f64) -> Record 
             budget: 1e-5,
             passed: true,
         }),
+        gradients: None,
         cost: CostRow {
             flops: 4 * 64 * (n * n) as u64,
             bytes: 16 * 64 * n as u64,
@@ -243,6 +246,7 @@ pub fn cell(label: &str, family: &str, n: usize, ms: f64, error: f64) -> Record 
             share_of_peak: 0.3,
             share_of_bandwidth: 0.1,
         }),
+        prepare: None,
         memory: Some(MemoryRow {
             peak_bytes: Some(scratch),
             scratch_bytes: scratch,
@@ -369,6 +373,46 @@ pub fn entropy() -> Vec<Record> {
         for eta in [0.005, 0.02, 0.08, 0.3, 0.8] {
             for model in &MODELS {
                 rows.push(modelled(model, workload, 4096, eta, true));
+            }
+        }
+    }
+    rows
+}
+
+/// Rungs of a ladder on two masks at two lengths; the slowest is not timed at the longer.
+pub fn ladder() -> Vec<Record> {
+    let rungs: [(&str, &str, f64, f64); 7] = [
+        ("naive", "naive", 0.009, 2.4e-7),
+        ("naive-gemm", "naive", 0.31, 2.9e-7),
+        ("blocked isa=portable", "blocked", 0.12, 1.9e-7),
+        ("blocked isa=avx2", "blocked", 0.48, 1.8e-7),
+        ("blocked isa=avx512", "blocked", 0.91, 1.7e-7),
+        ("blocked-bf16", "blocked", 1.62, 2.6e-3),
+        ("blocked-int8", "blocked", 1.48, 9.1e-3),
+    ];
+    let mut rows = Vec::new();
+    for mask in ["full", "causal"] {
+        for n in [1024, 4096] {
+            for (place, (label, family, share, error)) in rungs.into_iter().enumerate() {
+                let work = 4.0 * 64.0 * 8.0 * squares(n as f64) * 4096.0 * 4096.0 / 1e9;
+                let work = if mask == "causal" { work / 2.0 } else { work };
+                let kept = if mask == "causal" { 0.94 } else { 1.0 };
+                let ms = work / (272.0 * share * kept) * 1e3;
+                let mut record = cell(label, family, n, ms, error);
+                if place == 0 && n == 4096 {
+                    record =
+                        unmeasured(label, family, n, Status::Timeout, "a call would take 25 s");
+                }
+                record.variant.rung = Some(place);
+                record.mask = mask.into();
+                record.threads = 1;
+                record.group = format!("{mask}-{n}");
+                record.cost.flops = (work * 1e9) as u64;
+                if let Some(latency) = &mut record.latency {
+                    latency.share_of_peak = share * kept;
+                    latency.gflops = 272.0 * share * kept;
+                }
+                rows.push(record);
             }
         }
     }

@@ -1,7 +1,8 @@
 use super::*;
+use crate::pass::Pass;
 use attention::accuracy::RowSample;
-use attention::{Capabilities, Feature, OutputMut, oracle};
-use ndarray::Array4;
+use attention::{Capabilities, Feature, Gradients, Output, OutputMut, Prepared, Problem, oracle};
+use ndarray::{Array2, Array4, ArrayView4, Axis};
 use std::time::Duration;
 
 /// Exact attention, but for one fault.
@@ -13,6 +14,7 @@ enum Faulty {
     Panicking,
     Refusing,
     Slow,
+    WrongGradients,
 }
 
 impl Attention for Faulty {
@@ -35,7 +37,7 @@ impl Attention for Faulty {
             }
         }
         match self {
-            Self::Not => {}
+            Self::Not | Self::WrongGradients => {}
             Self::Inaccurate => out.o.mapv_inplace(|x| x * 1.01),
             Self::Unwritten => out.o[[0, 0, 3, 0]] = f32::NAN,
             Self::Panicking => panic!("index {} is out of bounds", 7),
@@ -47,9 +49,46 @@ impl Attention for Faulty {
         }
         Ok(())
     }
+
+    fn prepare(&self, problem: &Problem<'_>, _: &Workers) -> attention::Result<Box<dyn Prepared>> {
+        // Both heads of the test's problem.
+        let stacked = |of: fn(&attention::Head<'_>) -> Array2<f32>| {
+            let heads: Vec<_> = problem.heads().map(|h| of(&h)).collect();
+            let views: Vec<_> = heads
+                .iter()
+                .map(|h| h.view().insert_axis(Axis(0)))
+                .collect();
+            let joined = ndarray::concatenate(Axis(0), &views).unwrap();
+            joined.insert_axis(Axis(0))
+        };
+        let wrong = if *self == Self::Inaccurate { 1.01 } else { 1.0 };
+        let (k, v) = (stacked(|h| h.k.to_owned()), stacked(|h| h.v.to_owned()));
+        Ok(Box::new(Absorbing([k, v * wrong])))
+    }
+
+    fn backward(
+        &self,
+        problem: &Problem<'_>,
+        _: &Output,
+        d_o: ArrayView4<'_, f32>,
+        out: &mut Gradients,
+        workers: &Workers,
+        _: &mut Scratch,
+    ) -> attention::Result<()> {
+        let sample = RowSample::all(problem.geometry());
+        *out = Truth::compute(problem, &sample, d_o, workers).in_f32();
+        if *self == Self::WrongGradients {
+            out.dv *= 1.001;
+        }
+        Ok(())
+    }
 }
 
 fn gated(variant: Faulty) -> Gated {
+    gated_in(variant, Pass::Forward)
+}
+
+fn gated_in(variant: Faulty, pass: Pass) -> Gated {
     let x = Array4::from_shape_fn((1, 2, 12, 4), |(_, h, i, f)| {
         ((h * 50 + i * 5 + f) as f32).sin()
     });
@@ -57,15 +96,25 @@ fn gated(variant: Faulty) -> Gated {
     let workers = Workers::serial();
     // Only two rows are sampled: a slot that is not written shows all the same.
     let sample = RowSample::seeded(problem.geometry(), 2, 1);
-    let judge = Judge {
+    let given = Given {
         problem: &problem,
-        reference: &Reference::compute(&problem, &sample, &workers),
+        queries: x.view(),
+        pass,
         workers: &workers,
+    };
+    let d_o = (pass == Pass::Training).then(|| x.clone());
+    let judge = Judge {
+        given,
+        reference: &Reference::compute(&problem, &sample, &workers),
+        sample: &sample,
+        d_o: d_o.as_ref(),
+        truth: OnceCell::new(),
         oracle: &workers,
         seconds_per_call: 0.05,
         seed: 1,
     };
-    judge.gate(&variant, &mut Output::poisoned(problem.geometry(), false))
+    let call = Call::new(Box::new(variant), &given).unwrap();
+    judge.gate(&call, &mut Room::new(&given))
 }
 
 fn refusal(variant: Faulty) -> (Status, String) {
@@ -132,4 +181,62 @@ fn records_hold_no_number_that_json_has_not() {
     assert_eq!(finite(f64::INFINITY), f64::MAX);
     assert_eq!(finite(f64::NAN), f64::MAX);
     assert_eq!(finite(-0.5), -0.5);
+}
+
+#[test]
+fn training_is_judged_by_its_gradients_too() {
+    let right = gated_in(Faulty::Not, Pass::Training);
+    assert!(right.verdict.is_ok(), "{:?}", right.verdict);
+    let row = right.gradients.unwrap();
+    assert!(
+        row.passed && row.dq < 1e-6 && row.dk < 1e-6 && row.dv < 1e-6,
+        "{row:?}"
+    );
+    let wrong = gated_in(Faulty::WrongGradients, Pass::Training);
+    let (status, reason) = wrong.verdict.unwrap_err();
+    assert_eq!(status, Status::Failed);
+    assert!(
+        reason.ends_with("and 1.00e-3 from those in f64, the budget is 8.00e-6"),
+        "{reason}"
+    );
+    assert!(
+        gated(Faulty::WrongGradients).verdict.is_ok(),
+        "forward has no gradients"
+    );
+}
+
+/// Exact attention over keys and values of its own.
+struct Absorbing([Array4<f32>; 2]);
+
+impl Prepared for Absorbing {
+    fn forward(
+        &self,
+        q: ArrayView4<'_, f32>,
+        out: OutputMut<'_>,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> attention::Result<()> {
+        let [k, v] = &self.0;
+        let problem = Problem::new(q, k.view(), v.view())?;
+        Faulty::Not.forward(&problem, out, workers, scratch)
+    }
+
+    fn append(&mut self, _: ArrayView4<'_, f32>, _: ArrayView4<'_, f32>) -> attention::Result<()> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn decode_answers_from_what_was_absorbed() {
+    let gated = gated_in(Faulty::Not, Pass::Decode);
+    assert!(gated.verdict.is_ok() && gated.gradients.is_none());
+    let (status, reason) = gated_in(Faulty::Inaccurate, Pass::Decode)
+        .verdict
+        .unwrap_err();
+    assert_eq!(status, Status::Failed);
+    assert!(reason.contains("from its f64 form"), "{reason}");
 }
