@@ -61,10 +61,15 @@ impl<'a> Ours<'a> {
                 .admits_geometry(problem.geometry())?;
             scratch.reserve(attention.scratch_bytes(problem.geometry(), workers.threads()));
             let output = Output::poisoned(problem.geometry(), training);
+            let gradients = training.then(|| Gradients::zeros(&problem));
+            if training {
+                let threads = workers.threads();
+                scratch.reserve(attention.backward_scratch_bytes(problem.geometry(), threads));
+            }
             Ok(Call {
                 problem,
                 output,
-                gradients: None,
+                gradients,
             })
         });
         let calls = calls.collect::<attention::Result<_>>()?;
@@ -95,9 +100,8 @@ impl<'a> Ours<'a> {
         } in calls
         {
             attention.forward(problem, output.view_mut(), workers, scratch)?;
-            if let Some(d_o) = d_o {
-                let found = attention.backward(problem, output, d_o.view(), workers, scratch)?;
-                *gradients = Some(found);
+            if let (Some(d_o), Some(gradients)) = (d_o.as_ref(), gradients) {
+                attention.backward(problem, output, d_o.view(), gradients, workers, scratch)?;
             }
         }
         Ok(start.elapsed())
@@ -141,7 +145,9 @@ impl<'a> Ours<'a> {
     pub(crate) fn poison(&mut self) {
         for call in &mut self.calls {
             call.output.poison();
-            call.gradients = None;
+            if let Some(gradients) = &mut call.gradients {
+                gradients.fill(f32::NAN);
+            }
         }
     }
 
