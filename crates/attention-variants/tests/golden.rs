@@ -116,8 +116,8 @@ fn naive_and_its_gradients_are_those_of_pytorch() {
 }
 
 #[test]
-fn naive_gemm_is_that_of_pytorch() {
-    holds("naive-gemm", false);
+fn naive_gemm_and_its_gradients_are_those_of_pytorch() {
+    holds("naive-gemm", true);
 }
 
 #[test]
