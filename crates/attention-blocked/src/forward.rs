@@ -1,7 +1,7 @@
 //! The walk of a block of queries over the pieces of the score matrix that it may see.
 
 use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
-use crate::tile::{Lanes, Tiles};
+use crate::tile::{Groups, Lanes, Tiles};
 use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
@@ -118,10 +118,17 @@ impl Task<'_, '_, '_> {
         let head = self.head;
         let (k, v) = (Rows::of(head.k), Rows::of(head.v));
         let mut hidden = false;
-        self.tiles.clear();
+        let mut seen = Groups::NONE;
         for piece in Walk::new(head.mask, self.block.rows.clone()) {
             let lanes = self.lanes::<V>(&piece);
             let (first, keys) = (piece.keys.start, piece.keys.len());
+            let groups = Groups::of(&piece.lanes);
+            // What nobody has summed into need not be cleared, loaded and rescaled.
+            let fresh = groups.without(seen) == groups && values == Values::Together;
+            if !fresh {
+                self.tiles.clear(groups.without(seen));
+            }
+            seen = seen.with(groups);
             // SAFETY: V's instructions are enabled where this runs; k and v hold the piece's keys.
             unsafe {
                 // One tile ahead of their use: values while scores are made, then the next keys.
@@ -144,15 +151,16 @@ impl Task<'_, '_, '_> {
                     Cover::Pairs => self.hide_pairs(&piece),
                 }
                 hidden |= piece.cover != Cover::All;
-                self.tiles.exponentiate::<V>(keys, lanes);
+                self.tiles.exponentiate::<V>(keys, lanes, fresh);
                 if piece.cover == Cover::All || values == Values::Together {
                     self.tiles
-                        .accumulate::<V>(v.at(first), v.stride, keys, lanes);
+                        .accumulate::<V>(v.at(first), v.stride, keys, lanes, fresh);
                 } else {
                     self.accumulate_visible(&piece);
                 }
             }
         }
+        self.tiles.clear(Groups::ALL.without(seen));
         hidden
     }
 
