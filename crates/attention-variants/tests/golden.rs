@@ -121,6 +121,6 @@ fn naive_gemm_and_its_gradients_are_those_of_pytorch() {
 }
 
 #[test]
-fn blocked_is_that_of_pytorch() {
-    holds("blocked", false);
+fn blocked_and_its_gradients_are_those_of_pytorch() {
+    holds("blocked", true);
 }
