@@ -1,8 +1,8 @@
 //! The walk of a block of queries over the pieces of the score matrix that it may see.
 
 use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
-use crate::tile::{Lanes, Tiles};
-use crate::walk::{Cover, KEYS, Piece, Walk};
+use crate::tile::{Lanes, Tiles, finish, hide_outside_band};
+use crate::walk::{Cover, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
 use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
@@ -138,8 +138,9 @@ impl Task<'_, '_, '_> {
                 match piece.cover {
                     Cover::All => {}
                     Cover::Band => {
-                        let band = self.band_within(&piece);
-                        self.tiles.hide_outside_band::<V>(band, keys, lanes);
+                        let band = piece.band(&head.mask, self.block.rows.start);
+                        let st = self.tiles.st.as_mut_ptr();
+                        hide_outside_band::<V>(st, band, keys, lanes);
                     }
                     Cover::Pairs => self.hide_pairs(&piece),
                 }
@@ -164,14 +165,6 @@ impl Task<'_, '_, '_> {
             first: piece.lanes.start,
             vectors: (end - piece.lanes.start).div_ceil(V::LANES),
         }
-    }
-
-    /// The band of the mask for query 0 of the block, counted from the piece's first key.
-    fn band_within(&self, piece: &Piece) -> (isize, isize, usize) {
-        let (first, last, len) = self.head.mask.band();
-        let at = self.block.rows.start as isize - piece.keys.start as isize;
-        let end = len.saturating_sub(piece.keys.start);
-        (at + first, at + last + 1, end)
     }
 
     /// Query rows of the piece, with their lanes.
@@ -230,8 +223,10 @@ impl Task<'_, '_, '_> {
     #[inline(always)]
     fn write<V: Vector>(&mut self) {
         let (mask, rows) = (self.head.mask, self.block.rows.clone());
-        self.tiles
-            .finish(rows.len(), |lane| mask.count(rows.start + lane) == 0);
+        let (max, sum) = (&mut *self.tiles.max, &mut *self.tiles.sum);
+        finish(max, sum, rows.len(), |lane| {
+            mask.count(rows.start + lane) == 0
+        });
         let o = &mut self.block.o;
         let to = Block {
             stride: o.strides()[0].unsigned_abs(),
@@ -251,7 +246,7 @@ impl Task<'_, '_, '_> {
 }
 
 /// A matrix by its rows: where they start and how far they are apart.
-struct Rows {
+pub(crate) struct Rows {
     first: *const f32,
     stride: usize,
     rows: usize,
@@ -260,7 +255,7 @@ struct Rows {
 
 impl Rows {
     /// Rows are contiguous: a problem copies tensors that are not.
-    fn of(view: ArrayView2<'_, f32>) -> Self {
+    pub(crate) fn of(view: ArrayView2<'_, f32>) -> Self {
         // Rows run forwards wherever there is more than one of them to step between.
         Self {
             first: view.as_ptr(),
@@ -275,7 +270,7 @@ impl Rows {
     }
 
     /// Up to `rows` rows from `first` on, as many as there are.
-    fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
+    pub(crate) fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             at: self.at(first),
             stride: self.stride,

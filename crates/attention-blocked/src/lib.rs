@@ -9,6 +9,7 @@
 //! * `walk.rs`: which pieces of the score matrix a block of queries computes
 //! * `tile.rs`: one step of the online softmax
 //! * `forward.rs`: a block of queries from Q to O and L
+//! * `narrow/`: the same walk over operands of fewer bits; `bf16/`: [`BLOCKED_BF16`]
 //! * `variants.rs`: [`BLOCKED`], and the patterns [`SLIDING_WINDOW`] and [`RANDOM_BLOCKS`]
 
 //!
@@ -25,7 +26,9 @@
 //! # Ok::<(), attention::Error>(())
 //! ```
 
+mod bf16;
 mod forward;
+mod narrow;
 mod simd;
 mod tile;
 mod variants;
@@ -33,6 +36,7 @@ mod walk;
 
 use attention::{Output, Problem, Scratch, Workers};
 
+pub use bf16::BLOCKED_BF16;
 pub use simd::Isa;
 pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};
 

@@ -10,6 +10,9 @@ mod product;
 mod transpose;
 mod vector;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::transpose16;
+pub(crate) use portable::Lanes;
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
 pub(crate) use transpose::{pack, unpack};
 pub(crate) use vector::{Block, Vector, prefetch_rows};
