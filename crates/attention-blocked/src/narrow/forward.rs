@@ -218,8 +218,9 @@ unsafe fn attend<K: Keys, W: Values>(
             for (p, (part, walk)) in parts.iter_mut().zip(walks.iter_mut().flatten()).enumerate() {
                 ahead.prefetch::<W::V>(keys.end..span.end, done + p, steps);
                 while let Some(mut piece) = whole_piece(walk, keys.end) {
-                    for lanes in piece.lanes.clone().step_by(STEP) {
-                        piece.lanes = lanes..(lanes + STEP).min(part.rows.len());
+                    let lanes = piece.lanes.start..piece.lanes.end.min(part.rows.len());
+                    for lane in lanes.clone().step_by(STEP) {
+                        piece.lanes = lane..(lane + STEP).min(lanes.end);
                         hidden |= part.step::<K, W>(head, chunk, keys.start, &piece, weighting);
                     }
                 }
