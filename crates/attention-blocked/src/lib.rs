@@ -9,7 +9,8 @@
 //! * `walk.rs`: which pieces of the score matrix a block of queries computes
 //! * `tile.rs`: one step of the online softmax
 //! * `forward.rs`: a block of queries from Q to O and L
-//! * `narrow/`: the same walk over operands of fewer bits; `bf16/`: [`BLOCKED_BF16`]
+//! * `narrow/`: the same walk over operands of fewer bits; `bf16/`: [`BLOCKED_BF16`];
+//!   `int8/`: [`BLOCKED_INT8`]
 //! * `variants.rs`: [`BLOCKED`], and the patterns [`SLIDING_WINDOW`] and [`RANDOM_BLOCKS`]
 
 //!
@@ -28,6 +29,7 @@
 
 mod bf16;
 mod forward;
+mod int8;
 mod narrow;
 mod simd;
 mod tile;
@@ -37,6 +39,7 @@ mod walk;
 use attention::{Output, Problem, Scratch, Workers};
 
 pub use bf16::BLOCKED_BF16;
+pub use int8::BLOCKED_INT8;
 pub use simd::Isa;
 pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};
 

@@ -3,7 +3,7 @@
 use attention::Variant;
 use attention::conformance::hold;
 use attention::variant::{Kind, Parameters, Value};
-use attention_blocked::{BLOCKED, BLOCKED_BF16, Isa, RANDOM_BLOCKS, SLIDING_WINDOW};
+use attention_blocked::{BLOCKED, BLOCKED_BF16, BLOCKED_INT8, Isa, RANDOM_BLOCKS, SLIDING_WINDOW};
 
 #[test]
 fn blocked_conforms_on_every_instruction_set() {
@@ -30,6 +30,13 @@ fn random_blocks_conform() {
 fn blocked_bf16_conforms_on_every_instruction_set() {
     for isa in available(&BLOCKED_BF16) {
         hold(&BLOCKED_BF16, &[("isa", isa)]).unwrap();
+    }
+}
+
+#[test]
+fn blocked_int8_conforms_on_every_instruction_set() {
+    for isa in available(&BLOCKED_INT8) {
+        hold(&BLOCKED_INT8, &[("isa", isa)]).unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pairs of bf16 multiplied by `vdpbf16ps`, summed in f32.
 
-use crate::narrow::product::{LANES, Product, Rows, Words, multiply, transpose_words};
+use crate::narrow::product::{LANES, Product, Rows, Words, first, multiply, transpose_words};
 use crate::narrow::{Keys, Values};
 use crate::simd::{Block, QUERIES};
 use std::arch::x86_64::*;
@@ -153,16 +153,6 @@ unsafe fn store(to: *mut f32, width: usize, words: __m512i) {
         } else {
             _mm512_mask_storeu_epi32(to.cast(), first(width), words);
         }
-    }
-}
-
-/// A mask of the first lanes.
-#[inline(always)]
-fn first(width: usize) -> u16 {
-    if width >= LANES {
-        u16::MAX
-    } else {
-        (1 << width) - 1
     }
 }
 

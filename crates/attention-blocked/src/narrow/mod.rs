@@ -8,14 +8,17 @@
 //! * `tile.rs`: one step of the online softmax
 //! * `product.rs`: dot products of pairs and quads of narrow numbers (AVX-512)
 //! * `wide.rs`: the same on rounded numbers in f32, for every other machine
+//! * `variant.rs`: a format as a variant of attention
 
 mod forward;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod product;
 mod tile;
+mod variant;
 pub(crate) mod wide;
 
-pub(crate) use forward::{Task, forward, scratch_floats};
+pub(crate) use forward::{Offset, Task, forward, scratch_floats};
+pub(crate) use variant::{Format, Narrow};
 
 use crate::simd::{Block, Isa, QUERIES, Vector};
 use attention::{Error, Result};

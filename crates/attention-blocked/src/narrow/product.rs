@@ -12,6 +12,16 @@ const SUMS: usize = 16;
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
 
+/// A mask of the first lanes.
+#[inline(always)]
+pub(crate) fn first(width: usize) -> u16 {
+    if width >= LANES {
+        u16::MAX
+    } else {
+        (1 << width) - 1
+    }
+}
+
 /// The words that are broadcast: row r, step t at `data + r·row + t·step`.
 #[derive(Clone, Copy)]
 pub(crate) struct Words {

@@ -2,8 +2,10 @@
 //! those is needed.
 
 use super::tile::find_largest;
-use super::{Keys, Values};
-use crate::simd::{Block, QUERIES, Vector, accumulate_values, pack, score_keys};
+use super::{Keys, Task, Values, scratch_floats};
+use crate::simd::{
+    Block, Isa, Kernel, Lanes, QUERIES, Vector, accumulate_values, dispatch, pack, score_keys,
+};
 use std::marker::PhantomData;
 
 /// A rounding of the queries and keys to fewer bits.
@@ -18,6 +20,26 @@ pub(crate) trait Rounding {
 
 /// Both products in f32, on numbers rounded by R.
 pub(crate) struct Wide<V, R>(PhantomData<(V, R)>);
+
+/// Runs a task on numbers rounded by R.
+pub(crate) fn run<R: Rounding>(isa: Isa, task: Task<'_, '_, '_>) {
+    dispatch(isa, WideTask::<R>(task, PhantomData));
+}
+
+/// Working memory of one worker; the same for vectors of any width.
+pub(crate) fn floats<R: Rounding>(d: usize, dv: usize) -> usize {
+    scratch_floats::<Wide<Lanes, R>, Wide<Lanes, R>>(d, dv)
+}
+
+struct WideTask<'h, 'o, 'm, R>(Task<'h, 'o, 'm>, PhantomData<R>);
+
+impl<R: Rounding> Kernel for WideTask<'_, '_, '_, R> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        // SAFETY: V's instructions are enabled where this runs.
+        unsafe { self.0.run::<Wide<V, R>, Wide<V, R>>() }
+    }
+}
 
 impl<V: Vector, R: Rounding> Keys for Wide<V, R> {
     fn query_floats(d: usize) -> usize {
