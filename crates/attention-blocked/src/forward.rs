@@ -2,7 +2,7 @@
 
 use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
 use crate::tile::{Lanes, Tiles, finish, hide_outside_band};
-use crate::walk::{Cover, Piece, Walk};
+use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
 use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
@@ -48,7 +48,7 @@ pub(crate) fn forward(
 
 /// Whether work grows with the row, as under a causal mask: then workers that take the last rows first
 /// end together.
-fn last_rows_see_most(geometry: &Geometry) -> bool {
+pub(crate) fn last_rows_see_most(geometry: &Geometry) -> bool {
     geometry
         .mask()
         .parts()
@@ -281,7 +281,7 @@ impl Rows {
 
     /// `rows` rows from `first` on to prefetch, whether the matrix has them or not: what follows it in
     /// memory is most likely the next head's.
-    fn ahead(&self, first: usize, rows: usize) -> Block<*const f32> {
+    pub(crate) fn ahead(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             rows,
             ..self.block(first, rows)

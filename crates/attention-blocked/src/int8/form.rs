@@ -2,9 +2,9 @@
 
 use super::quantize::{Int8, mean_of_seen};
 use crate::bf16;
-use crate::narrow::ROWS;
 use crate::narrow::wide::Rounding;
-use attention::{Form, Head, HeadBias, oracle};
+use crate::narrow::{ROWS, exact_on};
+use attention::{Form, Head};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 /// Softmax attention in f64 on queries and keys rounded to eight bits a row and values rounded to bf16,
@@ -19,21 +19,7 @@ pub(super) fn rows(head: &Head<'_>, rows: &[usize]) -> Form {
         let mut mean = vec![0.0; head.k.ncols()];
         let smoothed = mean_of_seen(head, block, &mut mean);
         let k = rounded(head.k, if smoothed { &mean } else { &[] });
-        let bias = head.bias.as_ref().map(|bias| match bias {
-            HeadBias::Dense(table) => HeadBias::Dense(table.view()),
-            HeadBias::Relative(table) => HeadBias::Relative(table.view()),
-        });
-        let head = Head {
-            sequence: head.sequence,
-            head: head.head,
-            q: q.view(),
-            k: k.view(),
-            v: v.view(),
-            mask: head.mask,
-            scale: head.scale,
-            bias,
-        };
-        let exact = oracle::rows(&head, rows);
+        let exact = exact_on(head, [&q, &k, &v], rows);
         (exact.output, exact.weights)
     });
     let (outputs, weights): (Vec<_>, Vec<_>) = blocks.unzip();

@@ -2,7 +2,7 @@
 
 use super::tile::{Sums, find_largest};
 use super::{CHUNK, Keys, ROWS, Values};
-use crate::forward::Rows;
+use crate::forward::{Rows, last_rows_see_most};
 use crate::simd::{Block, QUERIES, Vector, prefetch_rows, unpack};
 use crate::tile::{Lanes, finish, hide_outside_band};
 use crate::walk::{Cover, Piece, Walk};
@@ -48,23 +48,36 @@ pub(crate) fn forward(
     run: impl Fn(Task<'_, '_, '_>) + Sync,
 ) {
     let mut blocks = out.row_blocks(problem.geometry(), ROWS);
-    // Under a causal mask the last rows of a history are the most work: begin with what is large.
-    blocks.reverse();
-    let order: Vec<_> = blocks
-        .iter()
-        .map(|block| (block.sequence, block.head, block.rows.start))
-        .collect();
-    let tasks = blocks.into_iter().enumerate().collect();
-    workers.run(tasks, scratch, floats, |(task, block), memory| {
-        let next = order.get(task + workers.threads());
+    let last_first = last_rows_see_most(problem.geometry());
+    if last_first {
+        blocks = blocks.last_first();
+    }
+    workers.run(blocks, scratch, floats, |block, memory| {
+        let head = problem.head(block.sequence, block.head);
+        let at = block.rows.start / ROWS;
         run(Task {
-            head: problem.head(block.sequence, block.head),
-            next: next.map(|&(sequence, head, row)| (problem.head(sequence, head), row)),
+            next: following(at, head.q.nrows(), workers.threads(), last_first),
+            head,
             block,
             memory,
             offset,
         });
     });
+}
+
+/// The block that comes `steps` after block `at` of a head of `rows` queries: so many heads further, and
+/// the first of its rows.
+fn following(at: usize, rows: usize, steps: usize, last_first: bool) -> (usize, usize) {
+    let blocks = rows.div_ceil(ROWS);
+    let turn = |block: usize| {
+        if last_first {
+            blocks - 1 - block
+        } else {
+            block
+        }
+    };
+    let place = turn(at) + steps;
+    (place / blocks, turn(place % blocks) * ROWS)
 }
 
 /// Writes the mean of keys that all queries of `rows` see `[D]`, which is then taken from every key;
@@ -74,8 +87,8 @@ pub(crate) type Offset = fn(&Head<'_>, Range<usize>, &mut [f32]) -> bool;
 /// A block of queries of one head.
 pub(crate) struct Task<'h, 'o, 'm> {
     head: Head<'h>,
-    /// Head and first row of the block that this worker most likely gets next.
-    next: Option<(Head<'h>, usize)>,
+    /// The block that this worker most likely gets next: heads further, and its first row.
+    next: (usize, usize),
     block: RowBlock<'o>,
     memory: &'m mut [f32],
     offset: Offset,
@@ -157,12 +170,7 @@ impl Task<'_, '_, '_> {
         };
         let mut chunk = Chunk { k, v, st, offset };
         let o = Rows::of(block.o.view());
-        let ahead = Ahead {
-            head,
-            o,
-            next,
-            parts: used,
-        };
+        let ahead = Ahead { head, o, next };
         // SAFETY: the caller's; the memory has the sizes that the traits ask for.
         unsafe {
             for part in parts.iter_mut() {
@@ -193,7 +201,7 @@ unsafe fn attend<K: Keys, W: Values>(
     chunk: &mut Chunk<'_>,
     weighting: Weighting,
 ) -> bool {
-    let head = &ahead.head;
+    let (head, used) = (&ahead.head, parts.len());
     let mut walks: [Option<Peekable<Walk<'_>>>; PARTS] = std::array::from_fn(|p| {
         let part = parts.get_mut(p)?;
         part.sums.clear();
@@ -213,10 +221,10 @@ unsafe fn attend<K: Keys, W: Values>(
         // SAFETY: the caller's; a chunk has at most CHUNK keys.
         unsafe {
             chunk.convert::<K, W>(head, keys.clone());
-            let steps = span.len().div_ceil(CHUNK) * parts.len();
-            let done = (keys.start - span.start).div_ceil(CHUNK) * parts.len();
+            let steps = span.len().div_ceil(CHUNK) * used;
+            let done = (keys.start - span.start).div_ceil(CHUNK) * used;
             for (p, (part, walk)) in parts.iter_mut().zip(walks.iter_mut().flatten()).enumerate() {
-                ahead.prefetch::<W::V>(keys.end..span.end, done + p, steps);
+                ahead.prefetch::<W::V>(keys.end..span.end, (p, used), (done + p, steps));
                 while let Some(mut piece) = whole_piece(walk, keys.end) {
                     let lanes = piece.lanes.start..piece.lanes.end.min(part.rows.len());
                     for lane in lanes.clone().step_by(STEP) {
@@ -233,33 +241,41 @@ unsafe fn attend<K: Keys, W: Values>(
 struct Ahead<'h> {
     head: Head<'h>,
     o: Rows,
-    next: Option<(Head<'h>, usize)>,
-    parts: usize,
+    next: (usize, usize),
 }
 
 impl Ahead<'_> {
-    /// Brings a share of what comes next nearer, at step `step` of `steps`, so that no step waits for
-    /// memory: keys and values of the next chunk, which begins `rest`; rows of O; the next block's queries.
+    /// Brings a share of what comes next nearer, so that no step waits for memory: keys and values of the
+    /// next chunk, which begins `rest`, part by part; rows of O and the next block's queries, step by step.
+    ///
+    /// The next head most likely lies behind this one, and any address will do.
     #[inline(always)]
-    fn prefetch<V: Vector>(&self, rest: Range<usize>, step: usize, steps: usize) {
+    fn prefetch<V: Vector>(
+        &self,
+        rest: Range<usize>,
+        (part, parts): (usize, usize),
+        (step, steps): (usize, usize),
+    ) {
         let rows = |rows: &Rows, first: usize, count: usize| {
-            prefetch_rows::<V>(rows.block(first, count));
+            prefetch_rows::<V>(rows.ahead(first, count));
         };
-        let share = ROWS.div_ceil(steps);
+        let (heads, row) = self.next;
+        let (queries, keys) = (self.head.q.nrows(), self.head.k.nrows());
+        let share = queries.min(ROWS).div_ceil(steps);
         rows(&self.o, step * share, share);
-        let part = step % self.parts;
-        let keys = CHUNK.div_ceil(self.parts);
-        if let Some((next, row)) = &self.next {
-            rows(&Rows::of(next.q), row + step * share, share);
-            if rest.is_empty() {
-                rows(&Rows::of(next.k), part * keys, keys);
-                rows(&Rows::of(next.v), part * keys, keys);
-            }
-        }
-        if !rest.is_empty() {
-            rows(&Rows::of(self.head.k), rest.start + part * keys, keys);
-            rows(&Rows::of(self.head.v), rest.start + part * keys, keys);
-        }
+        rows(
+            &Rows::of(self.head.q),
+            heads * queries + row + step * share,
+            share,
+        );
+        let first = if rest.is_empty() {
+            heads * keys
+        } else {
+            rest.start
+        };
+        let share = keys.min(CHUNK).div_ceil(parts);
+        rows(&Rows::of(self.head.k), first + part * share, share);
+        rows(&Rows::of(self.head.v), first + part * share, share);
     }
 }
 

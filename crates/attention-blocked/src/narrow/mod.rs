@@ -18,7 +18,7 @@ mod variant;
 pub(crate) mod wide;
 
 pub(crate) use forward::{Offset, Task, forward, scratch_floats};
-pub(crate) use variant::{Format, Narrow};
+pub(crate) use variant::{Format, Narrow, exact_on};
 
 use crate::simd::{Block, Isa, QUERIES, Vector};
 use attention::{Error, Result};
@@ -79,7 +79,7 @@ pub(crate) trait Values {
     #[inline(always)]
     unsafe fn exp2(x: Self::V) -> Self::V {
         // SAFETY: the caller's.
-        unsafe { tile::exp2(x) }
+        unsafe { x.exp2() }
     }
 
     /// Writes the weights of pair `pair` into the tile of scores, from which they come: no row behind

@@ -6,10 +6,6 @@ use crate::simd::{QUERIES, Vector};
 /// How far, in powers of two, scores may exceed the maximum that weights are taken relative to.
 const HEADROOM: f32 = 8.0;
 
-/// 2^r on [-½, ½], highest power first: the minimax fit of the relative error of degree four with the
-/// last coefficient fixed at 1; relative error below 3e-6, a thousandth of a rounding to bf16.
-const EXP2: [f32; 5] = [9.582_853e-3, 5.590_642_6e-2, 2.402_41e-1, 6.931_242e-1, 1.0];
-
 /// Running sums of [`QUERIES`] queries.
 pub(crate) struct Sums<'a> {
     /// Oᵀ `[Dv, QUERIES]`, not yet divided by the sum.
@@ -34,8 +30,15 @@ impl Sums<'_> {
 
     /// Whether what the first `queries` queries summed is all finite.
     pub(crate) fn are_finite(&self, queries: usize) -> bool {
-        let rows = self.ot.chunks_exact(QUERIES).chain([&*self.sum]);
-        rows.flat_map(|row| &row[..queries]).all(|x| x.is_finite())
+        // A sum of products with zero is NaN exactly if a term is not finite, and vectorises.
+        let mut lanes = [0.0f32; QUERIES];
+        for row in self.ot.chunks_exact(QUERIES) {
+            for (lane, x) in lanes.iter_mut().zip(row) {
+                *lane += x * 0.0;
+            }
+        }
+        let finite = |(lane, sum): (&f32, &f32)| lane + sum * 0.0 == 0.0;
+        lanes.iter().zip(&*self.sum).take(queries).all(finite)
     }
 
     /// Sᵀ becomes Pᵀ = 2^(factor·Sᵀ - max); what was summed before is rescaled where `largest` says that the
@@ -151,24 +154,5 @@ pub(super) unsafe fn find_largest<V: Vector>(
             }
             max.store(largest.add(v * V::LANES));
         }
-    }
-}
-
-/// 2^x for x <= 126; 0 far below -126, and NaN stays NaN.
-///
-/// # Safety
-/// V's instructions are enabled.
-#[inline(always)]
-pub(super) unsafe fn exp2<V: Vector>(x: V) -> V {
-    // SAFETY: arithmetic alone.
-    unsafe {
-        let x = V::splat(V::LOWEST).max(x);
-        let n = x.round();
-        let r = x.sub(n);
-        let mut p = V::splat(EXP2[0]);
-        for c in &EXP2[1..] {
-            p = p.mul_add(r, V::splat(*c));
-        }
-        p.scale_by_power(n)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{Offset, Task, forward};
 use attention::{
-    Attention, Capabilities, Feature, Form, Geometry, Head, OutputMut, Problem, Result, Scratch,
-    Variant, Workers,
+    Attention, Capabilities, Feature, Form, Geometry, Head, HeadBias, OutputMut, Problem, Result,
+    Scratch, Variant, Workers, oracle,
 };
+use ndarray::Array2;
 
 /// What a format does its own way.
 pub(crate) trait Format: Send + Sync + 'static {
@@ -30,6 +31,10 @@ impl<F: Format> Attention for Narrow<F> {
             .without(
                 Feature::Backward,
                 "gradients want f32; `blocked` is for training",
+            )
+            .without(
+                Feature::Dropout,
+                "dropout is for training, as gradients are",
             )
             .without(Feature::Prepare, "forward converts keys and values itself")
     }
@@ -71,4 +76,28 @@ impl<F: Format> Attention for Narrow<F> {
     fn error_budget(&self, max_abs_score: f64) -> f64 {
         1.0 / 256.0 + 8.0 * f64::from(f32::EPSILON) * max_abs_score
     }
+}
+
+/// Rows of exact attention in f64 on other queries, keys and values than the head's.
+pub(crate) fn exact_on(
+    head: &Head<'_>,
+    [q, k, v]: [&Array2<f32>; 3],
+    rows: &[usize],
+) -> oracle::ExactRows {
+    let bias = head.bias.as_ref().map(|bias| match bias {
+        HeadBias::Dense(table) => HeadBias::Dense(table.view()),
+        HeadBias::Relative(table) => HeadBias::Relative(table.view()),
+    });
+    let other = Head {
+        sequence: head.sequence,
+        head: head.head,
+        q: q.view(),
+        k: k.view(),
+        v: v.view(),
+        mask: head.mask,
+        scale: head.scale,
+        bias,
+        dropout: head.dropout,
+    };
+    oracle::rows(&other, rows)
 }
