@@ -3,7 +3,7 @@
 use crate::simd::{
     Block, DROP_FLOATS, Drop, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack,
 };
-use crate::tile::{Groups, Lanes, Tiles};
+use crate::tile::{Groups, Lanes, Tiles, finish, hide_outside_band};
 use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
@@ -54,7 +54,7 @@ pub(crate) fn forward(
 
 /// Whether work grows with the row, as under a causal mask: then workers that take the last rows first
 /// end together.
-fn last_rows_see_most(geometry: &Geometry) -> bool {
+pub(crate) fn last_rows_see_most(geometry: &Geometry) -> bool {
     geometry
         .mask()
         .parts()
@@ -153,8 +153,9 @@ impl Task<'_, '_, '_> {
                 match piece.cover {
                     Cover::All => {}
                     Cover::Band => {
-                        let band = self.band_within(&piece);
-                        self.tiles.hide_outside_band::<V>(band, keys, lanes);
+                        let band = piece.band(&head.mask, self.block.rows.start);
+                        let st = self.tiles.st.as_mut_ptr();
+                        hide_outside_band::<V>(st, band, keys, lanes);
                     }
                     Cover::Pairs => self.hide_pairs(&piece),
                 }
@@ -184,14 +185,6 @@ impl Task<'_, '_, '_> {
             first: piece.lanes.start,
             vectors: (end - piece.lanes.start).div_ceil(V::LANES),
         }
-    }
-
-    /// The band of the mask for query 0 of the block, counted from the piece's first key.
-    fn band_within(&self, piece: &Piece) -> (isize, isize, usize) {
-        let (first, last, len) = self.head.mask.band();
-        let at = self.block.rows.start as isize - piece.keys.start as isize;
-        let end = len.saturating_sub(piece.keys.start);
-        (at + first, at + last + 1, end)
     }
 
     /// Query rows of the piece, with their lanes.
@@ -250,8 +243,10 @@ impl Task<'_, '_, '_> {
     #[inline(always)]
     fn write<V: Vector>(&mut self) {
         let (mask, rows) = (self.head.mask, self.block.rows.clone());
-        self.tiles
-            .finish(rows.len(), |lane| mask.count(rows.start + lane) == 0);
+        let (max, sum) = (&mut *self.tiles.max, &mut *self.tiles.sum);
+        finish(max, sum, rows.len(), |lane| {
+            mask.count(rows.start + lane) == 0
+        });
         let o = &mut self.block.o;
         let to = Block {
             stride: o.strides()[0].unsigned_abs(),
@@ -271,7 +266,7 @@ impl Task<'_, '_, '_> {
 }
 
 /// A matrix by its rows: where they start and how far they are apart.
-struct Rows {
+pub(crate) struct Rows {
     first: *const f32,
     stride: usize,
     rows: usize,
@@ -280,7 +275,7 @@ struct Rows {
 
 impl Rows {
     /// Rows are contiguous: a problem copies tensors that are not.
-    fn of(view: ArrayView2<'_, f32>) -> Self {
+    pub(crate) fn of(view: ArrayView2<'_, f32>) -> Self {
         // Rows run forwards wherever there is more than one of them to step between.
         Self {
             first: view.as_ptr(),
@@ -295,7 +290,7 @@ impl Rows {
     }
 
     /// Up to `rows` rows from `first` on, as many as there are.
-    fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
+    pub(crate) fn block(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             at: self.at(first),
             stride: self.stride,
@@ -306,7 +301,7 @@ impl Rows {
 
     /// `rows` rows from `first` on to prefetch, whether the matrix has them or not: what follows it in
     /// memory is most likely the next head's.
-    fn ahead(&self, first: usize, rows: usize) -> Block<*const f32> {
+    pub(crate) fn ahead(&self, first: usize, rows: usize) -> Block<*const f32> {
         Block {
             rows,
             ..self.block(first, rows)

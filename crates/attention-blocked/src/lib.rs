@@ -11,6 +11,8 @@
 //! * `forward.rs`: a block of queries from Q to O and L
 //! * `backward/`: gradients by recomputation from L, over the same pieces
 //! * `dropout.rs`: weights dropped by a counter-based generator, the same in both directions
+//! * `narrow/`: the same walk over operands of fewer bits; `bf16/`: [`BLOCKED_BF16`];
+//!   `int8/`: [`BLOCKED_INT8`]
 //! * `variants.rs`: [`BLOCKED`], and the patterns [`SLIDING_WINDOW`] and [`RANDOM_BLOCKS`]
 
 //!
@@ -28,8 +30,11 @@
 //! ```
 
 mod backward;
+mod bf16;
 mod dropout;
 mod forward;
+mod int8;
+mod narrow;
 mod simd;
 mod tile;
 mod variants;
@@ -38,6 +43,8 @@ mod walk;
 use attention::{Capabilities, Gradients, Output, Problem, Result, Scratch, Workers};
 use ndarray::ArrayView4;
 
+pub use bf16::BLOCKED_BF16;
+pub use int8::BLOCKED_INT8;
 pub use simd::Isa;
 pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};
 

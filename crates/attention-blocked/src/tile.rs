@@ -25,10 +25,6 @@ pub(crate) struct Tiles<'a> {
     pub(crate) max: &'a mut [f32],
     /// Running sum of weights `[QUERIES]`.
     pub(crate) sum: &'a mut [f32],
-    /// First visible key `[QUERIES]` of the piece in hand, relative to its first.
-    low: &'a mut [f32],
-    /// First hidden key behind it `[QUERIES]`.
-    high: &'a mut [f32],
 }
 
 /// Whole vectors of queries in a tile.
@@ -73,7 +69,7 @@ impl Groups {
 impl<'a> Tiles<'a> {
     /// Floats of working memory.
     pub(crate) fn floats(d: usize, dv: usize) -> usize {
-        (d + KEYS + dv + 4) * QUERIES
+        (d + KEYS + dv + 2) * QUERIES
     }
 
     /// Cuts working memory up.
@@ -82,17 +78,13 @@ impl<'a> Tiles<'a> {
         let (st, rest) = rest.split_at_mut(KEYS * QUERIES);
         let (ot, rest) = rest.split_at_mut(dv * QUERIES);
         let (max, rest) = rest.split_at_mut(QUERIES);
-        let (sum, rest) = rest.split_at_mut(QUERIES);
-        let (low, high) = rest.split_at_mut(QUERIES);
-        let high = &mut high[..QUERIES];
+        let sum = &mut rest[..QUERIES];
         Self {
             qt,
             st,
             ot,
             max,
             sum,
-            low,
-            high,
         }
     }
 
@@ -129,45 +121,6 @@ impl<'a> Tiles<'a> {
             let qt = self.qt.as_ptr().add(lanes.first);
             let st = self.st.as_mut_ptr().add(lanes.first);
             score_keys::<V>(k, stride, keys, d, qt, st, lanes.vectors);
-        }
-    }
-
-    /// Scores outside `low <= key < high` become -inf, whatever they were.
-    ///
-    /// `low` and `high` are those of lane 0 and grow by one from lane to lane; no key from `end` on is
-    /// visible to any.
-    ///
-    /// # Safety
-    /// V's instructions are enabled; `keys` is at most [`KEYS`].
-    #[inline(always)]
-    pub(crate) unsafe fn hide_outside_band<V: Vector>(
-        &mut self,
-        (low, high, end): (isize, isize, usize),
-        keys: usize,
-        lanes: Lanes,
-    ) {
-        let last = lanes.first + lanes.vectors * V::LANES - 1;
-        // Far outside the tile all bounds are alike, and small integers are exact in f32.
-        let bound = |at: isize, lane: usize| (at + lane as isize).clamp(0, keys as isize);
-        for lane in lanes.first..=last {
-            self.low[lane] = bound(low, lane) as f32;
-            self.high[lane] = bound(high, lane).min(end as isize) as f32;
-        }
-        let safe_from = self.low[last] as usize;
-        let safe_to = self.high[lanes.first] as usize;
-        for j in (0..keys).filter(|j| !(safe_from..safe_to).contains(j)) {
-            for v in 0..lanes.vectors {
-                let lane = lanes.first + v * V::LANES;
-                // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
-                unsafe {
-                    let at = self.st.as_mut_ptr().add(j * QUERIES + lane);
-                    let low = V::load(self.low.as_ptr().add(lane));
-                    let high = V::load(self.high.as_ptr().add(lane));
-                    V::load(at)
-                        .hide_outside(V::splat(j as f32), low, high)
-                        .store(at);
-                }
-            }
         }
     }
 
@@ -307,26 +260,71 @@ impl<'a> Tiles<'a> {
         }
         lanes[..queries].iter().all(|&x| x == 0.0)
     }
+}
 
-    /// Turns maxima into L = logsumexp of the scores, and sums into the factors of O: 1/sum, or 0 for
-    /// queries that `is_empty` says see nothing.
-    #[inline(always)]
-    pub(crate) fn finish(&mut self, queries: usize, is_empty: impl Fn(usize) -> bool) {
-        let mut logs = [0.0f32; QUERIES];
-        ln_lanes(self.sum, &mut logs);
-        for (max, log) in self.max.iter_mut().zip(&logs) {
-            *max = *max * std::f32::consts::LN_2 + log;
-        }
-        if self.sum[..queries].contains(&0.0) {
-            // A sum of zero over visible keys comes of scores that are all -inf: undefined, not empty.
-            for (lane, sum) in self.sum[..queries].iter_mut().enumerate() {
-                if *sum == 0.0 && is_empty(lane) {
-                    *sum = f32::INFINITY;
-                }
+/// Scores outside `low <= key < high` become -inf, whatever they were.
+///
+/// `low` and `high` are those of lane 0 and grow by one from lane to lane; no key from `end` on is
+/// visible to any.
+///
+/// # Safety
+/// V's instructions are enabled; `st` has `keys` rows of [`QUERIES`] floats.
+#[inline(always)]
+pub(crate) unsafe fn hide_outside_band<V: Vector>(
+    st: *mut f32,
+    (low, high, end): (isize, isize, usize),
+    keys: usize,
+    lanes: Lanes,
+) {
+    let last = lanes.first + lanes.vectors * V::LANES - 1;
+    // Far outside the tile all bounds are alike, and small integers are exact in f32.
+    let bound = |at: isize, lane: usize| (at + lane as isize).clamp(0, keys as isize);
+    let (mut lows, mut highs) = ([0.0; QUERIES], [0.0; QUERIES]);
+    for lane in lanes.first..=last {
+        lows[lane] = bound(low, lane) as f32;
+        highs[lane] = bound(high, lane).min(end as isize) as f32;
+    }
+    let safe_from = lows[last] as usize;
+    let safe_to = highs[lanes.first] as usize;
+    for j in (0..keys).filter(|j| !(safe_from..safe_to).contains(j)) {
+        for v in 0..lanes.vectors {
+            let lane = lanes.first + v * V::LANES;
+            // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
+            unsafe {
+                let at = st.add(j * QUERIES + lane);
+                let low = V::load(lows.as_ptr().add(lane));
+                let high = V::load(highs.as_ptr().add(lane));
+                V::load(at)
+                    .hide_outside(V::splat(j as f32), low, high)
+                    .store(at);
             }
         }
-        for sum in self.sum.iter_mut() {
-            *sum = 1.0 / *sum;
+    }
+}
+
+/// Turns maxima into L = logsumexp of the scores, and sums into the factors of O: 1/sum, or 0 for
+/// queries that `is_empty` says see nothing.
+#[inline(always)]
+pub(crate) fn finish(
+    max: &mut [f32],
+    sum: &mut [f32],
+    queries: usize,
+    is_empty: impl Fn(usize) -> bool,
+) {
+    let mut logs = [0.0f32; QUERIES];
+    ln_lanes(sum, &mut logs);
+    for (max, log) in max.iter_mut().zip(&logs) {
+        *max = *max * std::f32::consts::LN_2 + log;
+    }
+    if sum[..queries].contains(&0.0) {
+        // A sum of zero over visible keys comes of scores that are all -inf: undefined, not empty.
+        for (lane, sum) in sum[..queries].iter_mut().enumerate() {
+            if *sum == 0.0 && is_empty(lane) {
+                *sum = f32::INFINITY;
+            }
         }
+    }
+    for sum in sum.iter_mut() {
+        *sum = 1.0 / *sum;
     }
 }

@@ -38,6 +38,17 @@ pub(crate) struct Piece {
     pub(crate) cover: Cover,
 }
 
+impl Piece {
+    /// The band of the mask for lane 0, whose query is `row`, counted from the piece's first key: first
+    /// visible key, first hidden one behind it, and the first that none sees.
+    pub(crate) fn band(&self, mask: &SequenceMask<'_>, row: usize) -> (isize, isize, usize) {
+        let (first, last, len) = mask.band();
+        let at = row as isize - self.keys.start as isize;
+        let end = len.saturating_sub(self.keys.start);
+        (at + first, at + last + 1, end)
+    }
+}
+
 /// An iterator over the pieces of a block of queries, keys ascending for every query.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk<'a> {

@@ -1,7 +1,9 @@
 //! The contract's suite, on every variant of this crate and several settings of each.
 
+use attention::Variant;
 use attention::conformance::hold;
-use attention_blocked::{BLOCKED, Isa, RANDOM_BLOCKS, SLIDING_WINDOW};
+use attention::variant::{Kind, Parameters, Value};
+use attention_blocked::{BLOCKED, BLOCKED_BF16, BLOCKED_INT8, Isa, RANDOM_BLOCKS, SLIDING_WINDOW};
 
 #[test]
 fn blocked_conforms_on_every_instruction_set() {
@@ -22,4 +24,31 @@ fn random_blocks_conform() {
     for (block, density) in [("64", "0.5"), ("16", "0.2"), ("1", "0.1"), ("100", "1")] {
         hold(&RANDOM_BLOCKS, &[("block", block), ("density", density)]).unwrap();
     }
+}
+
+#[test]
+fn blocked_bf16_conforms_on_every_instruction_set() {
+    for isa in available(&BLOCKED_BF16) {
+        hold(&BLOCKED_BF16, &[("isa", isa)]).unwrap();
+    }
+}
+
+#[test]
+fn blocked_int8_conforms_on_every_instruction_set() {
+    for isa in available(&BLOCKED_INT8) {
+        hold(&BLOCKED_INT8, &[("isa", isa)]).unwrap();
+    }
+}
+
+/// The instruction sets of a variant that this machine runs.
+fn available(variant: &Variant) -> Vec<&'static str> {
+    let Kind::Word(words) = variant.parameters[0].kind else {
+        unreachable!("the first parameter is `isa`")
+    };
+    let runs = |isa: &&&'static str| {
+        let mut parameters = Parameters::defaults(variant.parameters);
+        parameters.set("isa", Value::Word(isa));
+        (variant.build)(&parameters).is_ok()
+    };
+    words.iter().filter(runs).copied().collect()
 }

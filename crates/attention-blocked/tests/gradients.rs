@@ -131,8 +131,13 @@ fn reference(problem: &Problem<'_>, d_o: &Array4<f32>) -> Vec<Sum> {
                     sums[0].add(&[batch, head.head, query, c], ds * k, ds_size * k.abs());
                     sums[1].add(&[batch, key_head, key, c], ds * q, ds_size * q.abs());
                 }
-                if let Some(bias) = problem.bias() {
-                    sums[3].add(&bias.index(head.head, i, j), ds, ds_size);
+                if let (Some(bias), Some(of_head)) = (problem.bias(), head.bias) {
+                    let table = bias.table(head.head);
+                    let at = match bias {
+                        Bias::Dense(_) => vec![table, i, j],
+                        _ => vec![table, of_head.slot(i, j)],
+                    };
+                    sums[3].add(&at, ds, ds_size);
                 }
             }
         }

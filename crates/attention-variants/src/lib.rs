@@ -22,6 +22,8 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_naive::NAIVE,
     &attention_naive::NAIVE_GEMM,
     &attention_blocked::BLOCKED,
+    &attention_blocked::BLOCKED_BF16,
+    &attention_blocked::BLOCKED_INT8,
     &attention_blocked::SLIDING_WINDOW,
     &attention_blocked::RANDOM_BLOCKS,
     &attention_linear::ELU,

@@ -114,7 +114,7 @@ impl Vector for __m512 {
                     *row = _mm512_mul_ps(x, factor);
                 }
             }
-            let columns = transpose(a);
+            let columns = transpose16(a);
             for (r, row) in columns.into_iter().enumerate() {
                 if r < to.rows {
                     _mm512_mask_storeu_ps(to.at.add(r * to.stride), write, row);
@@ -129,7 +129,7 @@ impl Vector for __m512 {
 /// # Safety
 /// AVX-512F and DQ is enabled.
 #[inline(always)]
-unsafe fn transpose(a: [__m512; 16]) -> [__m512; 16] {
+pub(crate) unsafe fn transpose16(a: [__m512; 16]) -> [__m512; 16] {
     // SAFETY: the caller's.
     unsafe {
         let mut b = a;
