@@ -14,9 +14,7 @@ mod transpose;
 mod vector;
 
 pub(crate) use draw::{DROP_FLOATS, Drop};
-pub(crate) use panel::{
-    Add, Exponentiate, Left, Right, Target, Weigh, WeighDropped, Write, product,
-};
+pub(crate) use panel::{Add, Exponentiate, Left, Right, Target, Weigh, product};
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
 pub(crate) use rows::{are_finite, copy_rows, dot_rows};
 pub(crate) use transpose::{pack, unpack};
