@@ -121,7 +121,8 @@ fn reference(problem: &Problem<'_>, d_o: &Array4<f32>) -> Vec<Sum> {
                 let (dp, dp_size) = dot(&d_o, head.v.row(j).iter().map(|x| f64::from(*x)));
                 let (ds, ds_size) = (p * (m * dp - delta), p * (m * dp_size + delta_size));
                 for c in 0..s.dv {
-                    sums[2].add(&[batch, key_head, key, c], p * d_o[c], p * d_o[c].abs());
+                    let w = m * p;
+                    sums[2].add(&[batch, key_head, key, c], w * d_o[c], w * d_o[c].abs());
                 }
                 for c in 0..s.d {
                     let (q, k) = (

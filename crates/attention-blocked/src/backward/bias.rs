@@ -1,34 +1,32 @@
 //! A bias on the scores, and its gradient.
 
-use crate::simd::{Left, QUERIES, Right, Target, Vector, Write, product};
+use crate::simd::{QUERIES, Target, Vector};
 use attention::numeric::LOG2_E;
 use attention::{Bias, HeadBias};
 use ndarray::ArrayD;
 use std::ops::Range;
 
-/// Pᵀ = 2^(Sᵀ + bias - L) for a rectangle whose first pair is (i, j).
+/// Pᵀ = 2^(Sᵀ + bias - L) in place, for keys and lanes of which the first pair is (i, j).
 ///
 /// # Safety
-/// As for [`product`], which gives Sᵀ; `shift` holds L for every lane.
+/// V's instructions are enabled; `to` has the rows and, up to whole vectors, the lanes, `shift` L for
+/// every lane.
 #[inline(always)]
-pub(super) unsafe fn weigh<V: Vector>(
-    left: Left,
-    right: Right,
-    size: (usize, usize, usize),
+pub(super) unsafe fn exponentiate<V: Vector>(
     to: Target,
+    (keys, lanes): (usize, usize),
     shift: *const f32,
-    (bias, (i, j)): (HeadBias<'_>, (usize, usize)),
+    bias: HeadBias<'_>,
+    (i, j): (usize, usize),
 ) {
-    let (keys, _, lanes) = size;
-    // SAFETY: the caller's; a row of a tile has QUERIES floats, a multiple of the vector's width.
-    unsafe {
-        product::<V, _>(left, right, size, Write { to });
-        let mut added = [0.0; QUERIES];
-        for row in 0..keys {
-            for (lane, added) in added[..lanes].iter_mut().enumerate() {
-                *added = bias.at(i + lane, j + row) * LOG2_E;
-            }
-            for lane in (0..lanes).step_by(V::LANES) {
+    let mut added = [0.0; QUERIES];
+    for row in 0..keys {
+        for (lane, added) in added[..lanes].iter_mut().enumerate() {
+            *added = bias.at(i + lane, j + row) * LOG2_E;
+        }
+        for lane in (0..lanes).step_by(V::LANES) {
+            // SAFETY: the caller's; QUERIES is a multiple of the vector's width.
+            unsafe {
                 let at = to.data.add(row * to.row + lane);
                 let s = V::load(at).add(V::load(added.as_ptr().add(lane)));
                 s.sub(V::load(shift.add(lane))).exp2().store(at);

@@ -17,7 +17,6 @@ mod gradient;
 mod memory;
 mod piece;
 mod sources;
-
 mod turns;
 
 use crate::simd::{Isa, dispatch};

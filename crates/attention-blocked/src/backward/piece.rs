@@ -8,8 +8,7 @@ use super::bias;
 use super::block::matrix;
 use super::memory::{Memory, padded};
 use crate::simd::{
-    Add, Drop, Exponentiate, Left, QUERIES, Right, Target, Vector, Weigh, WeighDropped, are_finite,
-    product,
+    Add, Drop, Exponentiate, Left, QUERIES, Right, Target, Vector, Weigh, are_finite, product,
 };
 use crate::walk::{Cover, KEYS, Piece};
 use attention::Head;
@@ -55,36 +54,34 @@ impl<'h> QueryTiles<'h, '_> {
             let (left, right) = (rows_of(k), operand(memory.qt, lanes.start));
             let size = (k.nrows(), k.ncols(), lanes.len());
             let shift = memory.lse.as_ptr().add(lanes.start);
-            match self.head.bias {
-                None => product::<V, _>(left, right, size, Exponentiate { to: p, shift }),
-                Some(bias) => {
-                    let corner = (self.rows.start + lanes.start, piece.keys.start);
-                    bias::weigh::<V>(left, right, size, p, shift, (bias, corner));
-                }
+            let later = self.head.bias.is_some();
+            product::<V, _>(
+                left,
+                right,
+                size,
+                Exponentiate {
+                    to: p,
+                    shift,
+                    later,
+                },
+            );
+            if let Some(bias) = self.head.bias {
+                let corner = (self.rows.start + lanes.start, piece.keys.start);
+                bias::exponentiate::<V>(p, (k.nrows(), lanes.len()), shift, bias, corner);
             }
             if piece.cover != Cover::All {
                 hide(&self.head, &self.rows, piece, memory.p);
             }
             let (left, right) = (rows_of(v), operand(memory.d_ot, lanes.start));
             let size = (v.nrows(), v.ncols(), lanes.len());
-            let (to, shift) = (
-                lanes_from(memory.ds, lanes.start),
-                memory.delta.as_ptr().add(lanes.start),
-            );
-            let factor = memory.p.as_mut_ptr().add(lanes.start);
-            match self.drop {
-                None => product::<V, _>(left, right, size, Weigh { to, factor, shift }),
-                Some(drop) => {
-                    let finish = WeighDropped {
-                        to,
-                        factor,
-                        shift,
-                        drop,
-                        corner: (piece.keys.start, lanes.start),
-                    };
-                    product::<V, _>(left, right, size, finish);
-                }
-            }
+            let finish = Weigh {
+                to: lanes_from(memory.ds, lanes.start),
+                factor: memory.p.as_mut_ptr().add(lanes.start),
+                shift: memory.delta.as_ptr().add(lanes.start),
+                drop: self.drop,
+                corner: (piece.keys.start, lanes.start),
+            };
+            product::<V, _>(left, right, size, finish);
         }
         if !safe {
             hide(&self.head, &self.rows, piece, memory.ds);

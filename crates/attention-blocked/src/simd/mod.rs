@@ -16,9 +16,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::transpose16;
 pub(crate) use draw::{DROP_FLOATS, Drop};
-pub(crate) use panel::{
-    Add, Exponentiate, Left, Right, Target, Weigh, WeighDropped, Write, product,
-};
+pub(crate) use panel::{Add, Exponentiate, Left, Right, Target, Weigh, product};
 pub(crate) use portable::Lanes;
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
 pub(crate) use rows::{are_finite, copy_rows, dot_rows};

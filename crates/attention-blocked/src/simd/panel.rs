@@ -68,11 +68,14 @@ pub(crate) trait Finish<V: Vector>: Copy {
     fn expect<const R: usize, const C: usize>(self, _row: usize, _column: usize) {}
 }
 
-/// target = 2^(sum - shift), the shift one a column.
+/// target = 2^(sum - shift), the shift one a column; or the sum alone, where something has to be added
+/// to it first.
 #[derive(Clone, Copy)]
 pub(crate) struct Exponentiate {
     pub(crate) to: Target,
     pub(crate) shift: *const f32,
+    /// Whether the sum is left as it is.
+    pub(crate) later: bool,
 }
 
 impl<V: Vector> Finish<V> for Exponentiate {
@@ -83,35 +86,58 @@ impl<V: Vector> Finish<V> for Exponentiate {
         row: usize,
         column: usize,
     ) {
+        // One test for all sums of the micro-kernel.
+        let later = self.later;
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
                 // SAFETY: the trait's contract.
                 unsafe {
                     let column = column + c * V::LANES;
-                    let x = sum.sub(V::load(self.shift.add(column)));
-                    x.exp2().store(self.to.at(row + r, column));
+                    let to = self.to.at(row + r, column);
+                    if later {
+                        sum.store(to);
+                    } else {
+                        let x = sum.sub(V::load(self.shift.add(column)));
+                        x.exp2().store(to);
+                    }
                 }
             }
         }
     }
 }
 
-/// target = factor∘(sum - shift), the shift one a column, the factors laid out as the target.
+/// target = factor∘(sum - shift), the shift one a column, the factors laid out as the target; with
+/// dropout's multipliers M, target = factor∘(M∘sum - shift) and then factor = M∘factor.
 #[derive(Clone, Copy)]
 pub(crate) struct Weigh {
     pub(crate) to: Target,
-    pub(crate) factor: *const f32,
+    pub(crate) factor: *mut f32,
     pub(crate) shift: *const f32,
+    pub(crate) drop: Option<Drop>,
+    /// The key of row 0 and the lane of column 0.
+    pub(crate) corner: (usize, usize),
 }
 
 impl<V: Vector> Finish<V> for Weigh {
     #[inline(always)]
     unsafe fn finish<const R: usize, const C: usize>(
         self,
-        sums: [[V; C]; R],
+        mut sums: [[V; C]; R],
         row: usize,
         column: usize,
     ) {
+        if let Some(drop) = &self.drop {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (c, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the trait's contract.
+                    unsafe {
+                        let column = column + c * V::LANES;
+                        let (key, lane) = (self.corner.0 + row + r, self.corner.1 + column);
+                        *sum = sum.mul(V::multiplier(drop, key, lane));
+                    }
+                }
+            }
+        }
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
                 // SAFETY: the trait's contract.
@@ -123,65 +149,17 @@ impl<V: Vector> Finish<V> for Weigh {
                 }
             }
         }
-    }
-}
-
-/// target = factor∘(m∘sum - shift) and factor = m∘factor, m being dropout's multipliers.
-#[derive(Clone, Copy)]
-pub(crate) struct WeighDropped {
-    pub(crate) to: Target,
-    /// Laid out as the target.
-    pub(crate) factor: *mut f32,
-    pub(crate) shift: *const f32,
-    pub(crate) drop: Drop,
-    /// The key of row 0 and the lane of column 0.
-    pub(crate) corner: (usize, usize),
-}
-
-impl<V: Vector> Finish<V> for WeighDropped {
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const C: usize>(
-        self,
-        sums: [[V; C]; R],
-        row: usize,
-        column: usize,
-    ) {
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the trait's contract.
-                unsafe {
-                    let column = column + c * V::LANES;
-                    let (key, lane) = (self.corner.0 + row + r, self.corner.1 + column);
-                    let m = V::multiplier(&self.drop, key, lane);
-                    let factor_at = self.factor.add((row + r) * self.to.row + column);
-                    let factor = V::load(factor_at);
-                    let x = sum.mul(m).sub(V::load(self.shift.add(column)));
-                    x.mul(factor).store(self.to.at(row + r, column));
-                    factor.mul(m).store(factor_at);
+        if let Some(drop) = &self.drop {
+            for r in 0..R {
+                for c in 0..C {
+                    // SAFETY: the trait's contract.
+                    unsafe {
+                        let column = column + c * V::LANES;
+                        let (key, lane) = (self.corner.0 + row + r, self.corner.1 + column);
+                        let at = self.factor.add((row + r) * self.to.row + column);
+                        V::load(at).mul(V::multiplier(drop, key, lane)).store(at);
+                    }
                 }
-            }
-        }
-    }
-}
-
-/// target = sum.
-#[derive(Clone, Copy)]
-pub(crate) struct Write {
-    pub(crate) to: Target,
-}
-
-impl<V: Vector> Finish<V> for Write {
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const C: usize>(
-        self,
-        sums: [[V; C]; R],
-        row: usize,
-        column: usize,
-    ) {
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the trait's contract.
-                unsafe { sum.store(self.to.at(row + r, column + c * V::LANES)) }
             }
         }
     }
