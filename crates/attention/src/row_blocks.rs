@@ -26,25 +26,26 @@ pub struct RowBlocks<'a, 'g> {
     geometry: &'g Geometry,
     rows: usize,
     last_first: bool,
+    /// Blocks to come.
     left: usize,
-    /// The history that is being cut up, and the head of it.
-    sequence: usize,
-    head: usize,
-    /// Queries of that head that no block has taken.
+    /// Histories taken up, and heads of the last of them.
+    sequences: usize,
+    heads: usize,
+    /// Queries of the last of those heads that no block has taken.
     free: Range<usize>,
-    /// Slots of the histories, of the history's heads and of the head's rows that no block has taken.
-    histories: Option<Slots<'a>>,
-    heads: Option<Slots<'a>>,
-    head_rows: Option<Slots<'a>>,
+    /// Slots of histories, of the history's heads and of the head's rows that are not taken up.
+    of_histories: Option<Slots<'a>>,
+    of_heads: Option<Slots<'a>>,
+    of_rows: Option<Slots<'a>>,
 }
 
 impl<'a, 'g> RowBlocks<'a, 'g> {
     pub(crate) fn new(out: OutputMut<'a>, geometry: &'g Geometry, rows: usize) -> Self {
         assert!(rows > 0, "a row block needs rows");
         let s = geometry.shape();
-        let a_head = |sequence| geometry.query_range(sequence).len().div_ceil(rows);
+        let of_head = |sequence| geometry.query_range(sequence).len().div_ceil(rows);
         let left = if geometry.is_jagged() {
-            s.h * (0..s.b).map(a_head).sum::<usize>()
+            s.h * (0..s.b).map(of_head).sum::<usize>()
         } else {
             s.b * s.h * s.nq.div_ceil(rows)
         };
@@ -53,15 +54,15 @@ impl<'a, 'g> RowBlocks<'a, 'g> {
             rows,
             last_first: false,
             left,
-            sequence: 0,
-            head: 0,
+            sequences: 0,
+            heads: 0,
             free: 0..0,
-            histories: Some(Slots {
+            of_histories: Some(Slots {
                 o: out.o,
                 lse: out.lse,
             }),
-            heads: None,
-            head_rows: None,
+            of_heads: None,
+            of_rows: None,
         }
     }
 
@@ -77,34 +78,23 @@ impl<'a, 'g> RowBlocks<'a, 'g> {
 
     /// Takes up the next head that has queries.
     fn next_head(&mut self) -> Option<()> {
-        let heads = self.geometry.shape().h;
-        if self.heads.is_some() {
-            self.head += 1;
-        }
-        while self.heads.is_none() || self.head == heads {
-            if self.heads.take().is_some() {
-                self.sequence += 1;
+        loop {
+            if let Some(slots) = self.of_heads.take() {
+                (self.of_rows, self.of_heads) = slots.split(Axis(1), 1);
+                self.free = 0..self.geometry.query_range(self.sequences - 1).len();
+                self.heads += 1;
+                return Some(());
             }
-            if self.sequence == self.geometry.shape().b {
-                return None;
-            }
-            let queries = self.geometry.query_range(self.sequence).len();
             // Histories lie along the batch axis, or end to end along the token axis.
-            let (mine, rest) = if self.geometry.is_jagged() {
-                self.histories.take()?.split(Axis(2), queries)
+            let (axis, at) = if self.geometry.is_jagged() {
+                (Axis(2), self.geometry.query_range(self.sequences).len())
             } else {
-                self.histories.take()?.split(Axis(0), 1)
+                (Axis(0), 1)
             };
-            self.histories = Some(rest);
-            self.heads = Some(mine);
-            self.head = if queries == 0 { heads } else { 0 };
-            self.free = 0..queries;
+            (self.of_heads, self.of_histories) = self.of_histories.take()?.split(axis, at);
+            self.sequences += 1;
+            self.heads = 0;
         }
-        let (mine, rest) = self.heads.take()?.split(Axis(1), 1);
-        self.heads = Some(rest);
-        self.head_rows = Some(mine);
-        self.free = 0..self.geometry.query_range(self.sequence).len();
-        Some(())
     }
 }
 
@@ -112,30 +102,29 @@ impl<'a> Iterator for RowBlocks<'a, '_> {
     type Item = RowBlock<'a>;
 
     fn next(&mut self) -> Option<RowBlock<'a>> {
-        if self.free.is_empty() || self.head_rows.is_none() {
+        self.left = self.left.checked_sub(1)?;
+        if self.free.is_empty() {
             self.next_head()?;
         }
-        let slots = self.head_rows.take()?;
+        let slots = self.of_rows.take()?;
+        let free = self.free.clone();
         // Either way the cuts lie at multiples of the height.
-        let (rows, mine, rest) = if self.last_first {
-            let first = (self.free.end - 1) / self.rows * self.rows;
+        let (rows, mine) = if self.last_first {
+            let first = (free.end - 1) / self.rows * self.rows;
             let (rest, mine) = slots.split(Axis(2), first);
-            (first..self.free.end, mine, rest)
+            self.of_rows = rest;
+            self.free.end = first;
+            (first..free.end, mine?)
         } else {
-            let n = self.rows.min(self.free.len());
+            let n = self.rows.min(free.len());
             let (mine, rest) = slots.split(Axis(2), n);
-            (self.free.start..self.free.start + n, mine, rest)
+            self.of_rows = rest;
+            self.free.start += n;
+            (free.start..free.start + n, mine?)
         };
-        if self.last_first {
-            self.free.end = rows.start;
-        } else {
-            self.free.start = rows.end;
-        }
-        self.head_rows = Some(rest);
-        self.left -= 1;
         Some(RowBlock {
-            sequence: self.sequence,
-            head: self.head,
+            sequence: self.sequences - 1,
+            head: self.heads - 1,
             rows,
             o: mine
                 .o
@@ -162,14 +151,21 @@ struct Slots<'a> {
 }
 
 impl Slots<'_> {
-    fn split(self, axis: Axis, at: usize) -> (Self, Self) {
+    /// What lies before `at` along an axis, and what lies behind: nothing where that is empty.
+    fn split(self, axis: Axis, at: usize) -> (Option<Self>, Option<Self>) {
+        if at == 0 {
+            return (None, Some(self));
+        }
+        if at == self.o.len_of(axis) {
+            return (Some(self), None);
+        }
         let (o, o_rest) = self.o.split_at(axis, at);
         let (lse, lse_rest) = self.lse.map(|l| l.split_at(axis, at)).unzip();
         let rest = Self {
             o: o_rest,
             lse: lse_rest,
         };
-        (Self { o, lse }, rest)
+        (Some(Self { o, lse }), Some(rest))
     }
 }
 

@@ -3,17 +3,19 @@ use crate::pass::Pass;
 use attention::accuracy::RowSample;
 use attention::{Capabilities, Feature, Gradients, Output, OutputMut, Prepared, Problem, oracle};
 use ndarray::{Array2, Array4, ArrayView4, Axis};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Exact attention, but for one fault.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Faulty {
     Not,
     Inaccurate,
     Unwritten,
     Panicking,
     Refusing,
-    Slow,
+    /// Milliseconds of the first call and of the others, and how many there were.
+    Slow([u64; 2], &'static AtomicUsize),
     WrongGradients,
 }
 
@@ -45,7 +47,10 @@ impl Attention for Faulty {
                 .capabilities()
                 .without(Feature::Bias, "never")
                 .require(Feature::Bias)?,
-            Self::Slow => std::thread::sleep(Duration::from_millis(60)),
+            Self::Slow(milliseconds, calls) => {
+                let call = calls.fetch_add(1, Ordering::Relaxed).min(1);
+                std::thread::sleep(Duration::from_millis(milliseconds[call]));
+            }
         }
         Ok(())
     }
@@ -61,7 +66,11 @@ impl Attention for Faulty {
             let joined = ndarray::concatenate(Axis(0), &views).unwrap();
             joined.insert_axis(Axis(0))
         };
-        let wrong = if *self == Self::Inaccurate { 1.01 } else { 1.0 };
+        let wrong = if matches!(self, Self::Inaccurate) {
+            1.01
+        } else {
+            1.0
+        };
         let (k, v) = (stacked(|h| h.k.to_owned()), stacked(|h| h.v.to_owned()));
         Ok(Box::new(Absorbing([k, v * wrong])))
     }
@@ -77,7 +86,7 @@ impl Attention for Faulty {
     ) -> attention::Result<()> {
         let sample = RowSample::all(problem.geometry());
         *out = Truth::compute(problem, &sample, d_o, workers).in_f32();
-        if *self == Self::WrongGradients {
+        if matches!(self, Self::WrongGradients) {
             out.dv *= 1.001;
         }
         Ok(())
@@ -171,9 +180,26 @@ fn a_panic_and_an_error_are_rows_with_their_messages() {
 
 #[test]
 fn a_call_beyond_the_limit_is_a_timeout() {
-    let (status, reason) = refusal(Faulty::Slow);
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let (status, reason) = refusal(Faulty::Slow([60, 60], &CALLS));
     assert_eq!(status, Status::Timeout);
     assert!(reason.ends_with("the limit is 50 ms"), "{reason}");
+}
+
+#[test]
+fn a_call_that_is_slow_at_first_is_judged_by_the_second() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    assert!(gated(Faulty::Slow([60, 0], &CALLS)).verdict.is_ok());
+}
+
+#[test]
+fn a_call_far_beyond_the_limit_is_not_made_again() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let (status, _) = refusal(Faulty::Slow([250, 0], &CALLS));
+    assert_eq!(
+        (status, CALLS.load(Ordering::Relaxed)),
+        (Status::Timeout, 1)
+    );
 }
 
 #[test]
