@@ -41,7 +41,7 @@ pub(crate) fn write(rows: &[Row], folder: &Path) -> Result<(), Box<dyn Error>> {
     let chart = comparison(&Comparison {
         title: title(rows),
         subtitle: "Median of interleaved rounds on the same machine, outputs gated against an f64 \
-                   oracle; the digits are our time over PyTorch's. (B,H,N,D)."
+                   oracle. Cells are B,H,N,D; the digits are our time over PyTorch's."
             .into(),
         reference: "PyTorch".into(),
         names: LIBRARIES.map(str::to_owned).into(),
@@ -148,7 +148,7 @@ fn title(rows: &[Row]) -> String {
     let ratios = ours.iter().filter_map(|r| Some(r.to_baseline?.median.ln()));
     let mean = (ratios.sum::<f64>() / ours.len().max(1) as f64).exp();
     format!(
-        "{:.1} times as fast as PyTorch over {} cells, ahead of every peer in {ahead}",
+        "{:.1} times as fast as PyTorch over {} cells, ahead of every peer in {ahead} of them",
         1.0 / mean,
         ours.len()
     )

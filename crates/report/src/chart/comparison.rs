@@ -202,9 +202,8 @@ fn rows(scene: &mut Scene, of: &Comparison, panels: &[usize], axis: &Axis, top: 
         y += SECTION;
         let font = Font::new(LABEL, Color::Ink).bold();
         scene.text((MARGIN, y - 8.0), section.title.as_str(), font);
-        let end_of_section = y + ROW * section.cells.len() as f64;
         for &(_, start, end) in &frames {
-            grid(scene, axis, (start, end), (y, end_of_section));
+            grid(scene, axis, (start, end), y, section.cells.len());
         }
         for cell in &section.cells {
             let middle = y + ROW / 2.0;
@@ -222,8 +221,13 @@ fn rows(scene: &mut Scene, of: &Comparison, panels: &[usize], axis: &Axis, top: 
     bottom + 34.0
 }
 
-/// The lines at the ticks, interrupted by the headings of sections.
-fn grid(scene: &mut Scene, axis: &Axis, (start, end): (f64, f64), (top, bottom): (f64, f64)) {
+/// A line for each of `count` rows, and over them those at the ticks; headings interrupt them.
+fn grid(scene: &mut Scene, axis: &Axis, (start, end): (f64, f64), top: f64, count: usize) {
+    for row in 0..count {
+        let y = top + ROW * (row as f64 + 0.5);
+        scene.line(vec![(start, y), (end, y)], Stroke::new(Color::Grid, 0.8));
+    }
+    let bottom = top + ROW * count as f64;
     for tick in &axis.ticks {
         let x = start + (end - start) * axis.place(tick.value);
         let stroke = if tick.value == 1.0 {
@@ -243,7 +247,6 @@ fn row(
     (start, end): (f64, f64),
     (y, label): (f64, &str),
 ) {
-    scene.line(vec![(start, y), (end, y)], Stroke::new(Color::Grid, 0.8));
     let x = |ratio: f64| start + (end - start) * axis.place(axis.clamp(ratio));
     // What the chart is about is drawn last, on top.
     for (index, name) in of.names.iter().enumerate().rev() {
