@@ -45,6 +45,11 @@ fn training_is_gated_by_its_gradients_and_what_cannot_is_a_row() {
         assert!(gradients.passed && gradients.dq > 0.0 && gradients.dk > 0.0 && gradients.dv > 0.0);
         assert_eq!(training.cost.flops, forward.cost.flops * 7 / 2);
         assert_eq!(training.accuracy, forward.accuracy, "the same forward");
+        for name in ["blocked", "sliding-window"] {
+            let row = of(&rows, name, Pass::Training);
+            let held = row.gradients.is_some_and(|g| g.passed);
+            assert!(held, "{name}, by its own pattern: {:?}", row.reason);
+        }
         for (name, pass, reason) in [
             (
                 "linear-elu",

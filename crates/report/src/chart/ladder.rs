@@ -193,7 +193,7 @@ impl Columns {
             let y = self.top + rows.middle(i);
             if rows.above {
                 let at = (self.left, y - rows.bar / 2.0 - 5.0);
-                scene.text(at, *name, Font::new(SIZE, Color::Ink));
+                written(scene, at, name, Font::new(SIZE, Color::Ink));
             } else if first {
                 let font = Font::new(SIZE, Color::Ink).anchored(Anchor::End);
                 scene.text((self.left - 14.0, y + SIZE * 0.36), *name, font);

@@ -38,13 +38,18 @@ impl Layout {
     }
 }
 
-/// The words of `text`, an equation counting as one: `N = 256`.
+/// Units that stay on the line of their number.
+const UNITS: [&str; 2] = ["%", "GFLOP/s"];
+
+/// The words of `text`, an equation counting as one, `N = 256`, and a number with its unit, `84 %`.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut open = false;
     for word in text.split_whitespace() {
         match words.last_mut() {
-            Some(last) if open || word == "=" => *last = format!("{last} {word}"),
+            Some(last) if open || word == "=" || UNITS.iter().any(|u| word.starts_with(u)) => {
+                *last = format!("{last} {word}")
+            }
             _ => words.push(word.to_string()),
         }
         open = word == "=";
@@ -209,6 +214,7 @@ mod tests {
 
     #[test]
     fn lines_break_between_words() {
+        assert_eq!(words("N = 8, 84 %."), ["N = 8,", "84 %."]);
         let lines = wrap("one two three four", 60.0, 12.0, false);
         assert!(lines.len() > 1);
         assert_eq!(lines.join(" "), "one two three four");
