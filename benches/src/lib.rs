@@ -15,21 +15,23 @@ use std::hint::black_box;
 pub const CELLS: [(usize, usize, usize, usize); 3] =
     [(32, 2, 200, 32), (1, 8, 1024, 64), (1, 1, 4096, 64)];
 
+/// Entries spread over -1..1 without a generator: a Weyl sequence that begins at `salt`.
+#[must_use]
+pub fn tensor(shape: (usize, usize, usize, usize), salt: f32) -> Array4<f32> {
+    let mut x = salt;
+    Array4::from_shape_simple_fn(shape, || {
+        x = (x + 0.618_034).fract();
+        2.0 * x - 1.0
+    })
+}
+
 /// Times every variant of a family on every cell, full and causal.
 ///
 /// # Panics
 /// Where a registered variant cannot be built from its defaults, or errs on a problem it admits.
 pub fn family(criterion: &mut Criterion, family: Family) {
     for (b, h, n, d) in CELLS {
-        let tensor = |salt: f32| {
-            let mut x = salt;
-            // A Weyl sequence: entries spread over -1..1 without a generator.
-            Array4::from_shape_simple_fn((b, h, n, d), || {
-                x = (x + 0.618_034).fract();
-                2.0 * x - 1.0
-            })
-        };
-        let (q, k, v) = (tensor(0.1), tensor(0.2), tensor(0.3));
+        let [q, k, v] = [0.1, 0.2, 0.3].map(|salt| tensor((b, h, n, d), salt));
         for (mask_name, mask) in [
             ("full", Mask::full()),
             ("causal", Mask::causal(Alignment::TopLeft)),

@@ -1,5 +1,6 @@
 //! The walk of a block of queries over the pieces of the score matrix that it may see.
 
+use crate::decode::{self, Plan};
 use crate::simd::{
     Block, DROP_FLOATS, Drop, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack,
 };
@@ -7,12 +8,19 @@ use crate::tile::{Groups, Lanes, Tiles, finish, hide_outside_band};
 use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
-use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Workers};
+use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Shape, Workers};
 use ndarray::ArrayView2;
+use std::ops::Range;
 
-/// Working memory of one worker, in floats.
-pub(crate) fn scratch_floats(d: usize, dv: usize) -> usize {
-    Tiles::floats(d, dv) + DROP_FLOATS
+/// Working memory of one worker that computes tiles, in floats.
+fn tile_floats(shape: &Shape) -> usize {
+    Tiles::floats(shape.d, shape.dv) + DROP_FLOATS
+}
+
+/// Working memory in bytes of a call on `threads` workers.
+pub(crate) fn scratch_bytes(geometry: &Geometry, threads: usize) -> u64 {
+    let own = tile_floats(geometry.shape());
+    decode::plan(geometry, decode::FEW).bytes(own, threads)
 }
 
 /// Writes O, and L where there is room for it.
@@ -23,20 +31,51 @@ pub(crate) fn forward(
     workers: &Workers,
     scratch: &mut Scratch,
 ) {
-    let shape = problem.shape();
-    let mut tasks = out.row_blocks(problem.geometry(), QUERIES);
-    let grows = last_rows_see_most(problem.geometry());
+    let geometry = problem.geometry();
+    // Tiles alone drop weights.
+    let few = problem.dropout().map_or(decode::FEW, |_| 0);
+    let plan = decode::plan(geometry, few);
+    let mut blocks = out.row_blocks(geometry, QUERIES);
+    let grows = last_rows_see_most(geometry);
     if grows {
-        tasks = tasks.last_first();
+        blocks = blocks.last_first();
     }
-    let floats = scratch_floats(shape.d, shape.dv);
-    workers.run(tasks, scratch, floats, |block, memory| {
-        let head = problem.head(block.sequence, block.head);
-        let (keys, memory) = memory.split_at_mut(DROP_FLOATS);
+    let head = |sequence, head| problem.head(sequence, head);
+    answer(isa, problem, &plan, head, (blocks, grows), workers, scratch);
+}
+
+/// Writes O, and L where there is room for it, for `blocks` of up to [`QUERIES`] queries each, in the
+/// order of histories and heads, and whether the last of a head comes first: from `source` where the
+/// plan splits a history, else from `head`.
+pub(crate) fn answer<'h, 'o, S: decode::Source>(
+    isa: Isa,
+    source: &S,
+    plan: &Plan<impl Fn(usize) -> (usize, Range<usize>) + Sync>,
+    head: impl Fn(usize, usize) -> Head<'h> + Sync,
+    (blocks, last_first): (impl Iterator<Item = RowBlock<'o>> + Send, bool),
+    workers: &Workers,
+    scratch: &mut Scratch,
+) {
+    let own = tile_floats(&plan.shape);
+    let (partials, floats, parts) = plan.memory(own, workers.threads(), scratch);
+    if !partials.is_empty() {
+        let parts = parts.chunks_exact_mut(floats);
+        decode::chunks(isa, source, plan, partials, workers, parts);
+    }
+    let blocks = plan.with_partials(blocks, partials);
+    let parts = parts.chunks_exact_mut(floats);
+    workers.run_on(blocks, parts, |(mut block, partials), memory| {
+        if let Some(partials) = partials {
+            let mask = source.asked(block.sequence, block.head).mask;
+            decode::merge(partials, source.group(), &mask, &mut block);
+            return;
+        }
+        let head = head(block.sequence, block.head);
+        let (keys, memory) = memory[..own].split_at_mut(DROP_FLOATS);
         let rows = block.rows.clone();
         let drop = head.dropout.map(|drop| Drop::of(&drop, rows, keys));
         let tiles = Tiles::new(memory, head.q.ncols(), head.v.ncols());
-        let opens_head = if grows {
+        let opens_head = if last_first {
             block.rows.end == head.q.nrows()
         } else {
             block.rows.start == 0

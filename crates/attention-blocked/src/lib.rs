@@ -9,6 +9,7 @@
 //! * `walk.rs`: which pieces of the score matrix a block of queries computes
 //! * `tile.rs`: one step of the online softmax
 //! * `forward.rs`: a block of queries from Q to O and L
+//! * `decode/`: few queries over many keys, and caches of keys and values
 //! * `backward/`: gradients by recomputation from L, over the same pieces
 //! * `dropout.rs`: weights dropped by a counter-based generator, the same in both directions
 //! * `narrow/`: the same walk over operands of fewer bits; `bf16/`: [`BLOCKED_BF16`];
@@ -31,6 +32,7 @@
 
 mod backward;
 mod bf16;
+mod decode;
 mod dropout;
 mod forward;
 mod int8;
@@ -44,6 +46,7 @@ use attention::{Capabilities, Gradients, Output, Problem, Result, Scratch, Worke
 use ndarray::ArrayView4;
 
 pub use bf16::BLOCKED_BF16;
+pub use decode::{Precision, prepare};
 pub use int8::BLOCKED_INT8;
 pub use simd::Isa;
 pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};

@@ -1,11 +1,12 @@
 //! The registered variants: one kernel, three choices of what to look at.
 
+use crate::decode::{Precision, prepare_on};
 use crate::simd::Isa;
 use crate::{backward, forward};
 use attention::mask::BlockMask;
 use attention::variant::{Kind, Parameter, Parameters, Value};
 use attention::{
-    Attention, Capabilities, Family, Feature, Geometry, Gradients, Mask, Output, OutputMut,
+    Attention, Capabilities, Family, Geometry, Gradients, Mask, Output, OutputMut, Prepared,
     Problem, Result, Scratch, Variant, Workers,
 };
 use ndarray::ArrayView4;
@@ -122,10 +123,7 @@ struct Blocked {
 
 impl Attention for Blocked {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all(self.variant.name, true).without(
-            Feature::Prepare,
-            "not written yet; forward packs queries alone",
-        )
+        Capabilities::all(self.variant.name, true)
     }
 
     fn pattern(&self, geometry: &Geometry) -> Result<Option<Mask>> {
@@ -201,7 +199,13 @@ impl Attention for Blocked {
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
-        let shape = geometry.shape();
-        Scratch::bytes_for(threads, forward::scratch_floats(shape.d, shape.dv))
+        forward::scratch_bytes(geometry, threads)
+    }
+
+    fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
+        self.capabilities().admit_prepare(problem)?;
+        let pattern = self.pattern(problem.geometry())?.unwrap_or_default();
+        let problem = problem.patterned(&pattern)?;
+        Ok(prepare_on(self.isa, Precision::F32, &problem, workers))
     }
 }

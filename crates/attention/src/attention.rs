@@ -45,11 +45,19 @@ pub struct Form {
 }
 
 /// Keys and values absorbed once: an index, a packed copy or a state.
+///
+/// It stands for the problem that it was prepared from, with its mask, scale and bias, as that grows:
+/// an appended key brings a query along. Alignments, bottom-right ones too, keep the offset that they
+/// had; padding behind key lengths is dropped, from the queries of its history as well. So after a
+/// prompt of N keys and N queries and one appended key, a single query is query N and sees keys up to
+/// N, whatever the alignment. Dense and block masks and a dense bias have a row for each query and a
+/// column for each key: such a problem is asked with all its queries, and cannot grow.
 pub trait Prepared: Send + Sync {
-    /// Answers queries `[B, H, Nq, D]`; O is `[B, H, Nq, Dv]`.
+    /// Answers queries `[B, H, Nq, D]`, which are the problem's last; where there are more of them
+    /// than it has, they begin at its first. O is `[B, H, Nq, Dv]`.
     ///
     /// # Errors
-    /// As for [`Attention::forward`].
+    /// As for [`Attention::forward`], and [`Error::Shape`] where a mask or bias needs all queries.
     fn forward(
         &self,
         q: ArrayView4<'_, f32>,
@@ -58,10 +66,10 @@ pub trait Prepared: Send + Sync {
         scratch: &mut Scratch,
     ) -> Result<()>;
 
-    /// Appends keys `[B, Hkv, n, D]` and values `[B, Hkv, n, Dv]`.
+    /// Appends keys `[B, Hkv, n, D]` and values `[B, Hkv, n, Dv]` behind the last of each history.
     ///
     /// # Errors
-    /// [`Error::Shape`] where they do not fit what was prepared.
+    /// [`Error::Shape`] where they do not fit what was prepared; nothing is appended then.
     fn append(&mut self, k: ArrayView4<'_, f32>, v: ArrayView4<'_, f32>) -> Result<()>;
 
     /// Bytes held.

@@ -9,6 +9,7 @@ pub(crate) mod dot;
 mod form;
 mod round;
 
+use crate::decode::Precision;
 use crate::narrow::{self, Format, Narrow, Offset, Task, wide};
 use crate::simd::Isa;
 use attention::variant::{Kind, Parameter, Parameters, Value};
@@ -57,6 +58,16 @@ impl Path {
 
 impl Format for Path {
     const VARIANT: &'static Variant = &BLOCKED_BF16;
+
+    const CACHE: Precision = Precision::Bf16;
+
+    fn isa(&self) -> Isa {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Dot => Isa::Avx512,
+            Self::Wide(isa) => *isa,
+        }
+    }
 
     fn offset(&self) -> Offset {
         |_, _, _| false

@@ -12,6 +12,7 @@ mod quantize;
 use crate::bf16::Bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::bf16::dot::Dot;
+use crate::decode::Precision;
 use crate::narrow::wide::Wide;
 use crate::narrow::{self, Format, Narrow, Offset, Task, wide};
 use crate::simd::Isa;
@@ -82,6 +83,16 @@ impl Path {
 
 impl Format for Path {
     const VARIANT: &'static Variant = &BLOCKED_INT8;
+
+    const CACHE: Precision = Precision::Int8;
+
+    fn isa(&self) -> Isa {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::VnniBf16 | Self::Vnni => Isa::Avx512,
+            Self::Wide(isa) => *isa,
+        }
+    }
 
     fn offset(&self) -> Offset {
         mean_of_seen

@@ -1,9 +1,11 @@
 //! A format as a variant of attention.
 
 use super::{Offset, Task, forward};
+use crate::decode::{Precision, prepare_on};
+use crate::simd::Isa;
 use attention::{
-    Attention, Capabilities, Feature, Form, Geometry, Head, HeadBias, OutputMut, Problem, Result,
-    Scratch, Variant, Workers, oracle,
+    Attention, Capabilities, Feature, Form, Geometry, Head, HeadBias, OutputMut, Prepared, Problem,
+    Result, Scratch, Variant, Workers, oracle,
 };
 use ndarray::Array2;
 
@@ -12,6 +14,11 @@ pub(crate) trait Format: Send + Sync + 'static {
     /// The variant that it is registered as.
     const VARIANT: &'static Variant;
 
+    /// What a cache of keys and values holds.
+    const CACHE: Precision;
+
+    /// The vectors that a cache is read with.
+    fn isa(&self) -> Isa;
     /// What is taken from every key before it is rounded.
     fn offset(&self) -> Offset;
     /// Runs a task on the format's code path.
@@ -36,7 +43,6 @@ impl<F: Format> Attention for Narrow<F> {
                 Feature::Dropout,
                 "dropout is for training, as gradients are",
             )
-            .without(Feature::Prepare, "forward converts keys and values itself")
     }
 
     fn forward(
@@ -59,6 +65,11 @@ impl<F: Format> Attention for Narrow<F> {
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
         let shape = geometry.shape();
         Scratch::bytes_for(threads, self.0.scratch_floats(shape.d, shape.dv))
+    }
+
+    fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
+        self.capabilities().admit_prepare(problem)?;
+        Ok(prepare_on(self.0.isa(), F::CACHE, problem, workers))
     }
 
     fn form_f64(

@@ -9,6 +9,7 @@ mod draw;
 mod panel;
 mod portable;
 mod product;
+pub(crate) mod row_wise;
 mod rows;
 mod transpose;
 mod vector;

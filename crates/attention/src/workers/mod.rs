@@ -65,7 +65,21 @@ impl Workers {
         let tasks = tasks.into_iter();
         let most = tasks.size_hint().1.unwrap_or(usize::MAX);
         let workers = self.threads.min(most).max(1);
-        let queue = Mutex::new((tasks, scratch.parts(workers, floats)));
+        self.run_on(tasks, scratch.parts(workers, floats), work);
+    }
+
+    /// As [`run`](Self::run), with a worker for each of `parts`, and at most so many as there are
+    /// threads: for callers that keep a part of a scratch to themselves.
+    pub fn run_on<'p, T>(
+        &self,
+        tasks: impl IntoIterator<Item = T, IntoIter: Send>,
+        parts: impl ExactSizeIterator<Item = &'p mut [f32]> + Send,
+        work: impl Fn(T, &mut [f32]) + Sync,
+    ) {
+        let tasks = tasks.into_iter();
+        let most = tasks.size_hint().1.unwrap_or(usize::MAX);
+        let workers = self.threads.min(most).min(parts.len()).max(1);
+        let queue = Mutex::new((tasks, parts));
         let queue = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = || {
             let Some(part) = queue().1.next() else { return };
