@@ -120,9 +120,9 @@ fn reference(problem: &Problem<'_>, d_o: &Array4<f32>) -> Vec<Sum> {
                 let p = before.weights[[i, j]];
                 let (dp, dp_size) = dot(&d_o, head.v.row(j).iter().map(|x| f64::from(*x)));
                 let (ds, ds_size) = (p * (m * dp - delta), p * (m * dp_size + delta_size));
-                for c in 0..s.dv {
-                    let w = m * p;
-                    sums[2].add(&[batch, key_head, key, c], w * d_o[c], w * d_o[c].abs());
+                let w = m * p;
+                for (c, d_o) in d_o.iter().enumerate() {
+                    sums[2].add(&[batch, key_head, key, c], w * d_o, w * d_o.abs());
                 }
                 for c in 0..s.d {
                     let (q, k) = (
