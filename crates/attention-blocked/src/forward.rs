@@ -1,7 +1,9 @@
 //! The walk of a block of queries over the pieces of the score matrix that it may see.
 
-use crate::simd::{Block, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack};
-use crate::tile::{Lanes, Tiles, finish, hide_outside_band};
+use crate::simd::{
+    Block, DROP_FLOATS, Drop, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack,
+};
+use crate::tile::{Groups, Lanes, Tiles, finish, hide_outside_band};
 use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
@@ -10,7 +12,7 @@ use ndarray::ArrayView2;
 
 /// Working memory of one worker, in floats.
 pub(crate) fn scratch_floats(d: usize, dv: usize) -> usize {
-    Tiles::floats(d, dv)
+    Tiles::floats(d, dv) + DROP_FLOATS
 }
 
 /// Writes O, and L where there is room for it.
@@ -30,6 +32,9 @@ pub(crate) fn forward(
     let floats = scratch_floats(shape.d, shape.dv);
     workers.run(tasks, scratch, floats, |block, memory| {
         let head = problem.head(block.sequence, block.head);
+        let (keys, memory) = memory.split_at_mut(DROP_FLOATS);
+        let rows = block.rows.clone();
+        let drop = head.dropout.map(|drop| Drop::of(&drop, rows, keys));
         let tiles = Tiles::new(memory, head.q.ncols(), head.v.ncols());
         let opens_head = if grows {
             block.rows.end == head.q.nrows()
@@ -39,6 +44,7 @@ pub(crate) fn forward(
         let task = Task {
             head,
             block,
+            drop,
             tiles,
             opens_head,
         };
@@ -60,6 +66,8 @@ pub(crate) fn last_rows_see_most(geometry: &Geometry) -> bool {
 struct Task<'h, 'o, 'm> {
     head: Head<'h>,
     block: RowBlock<'o>,
+    /// Dropout's choices for the block.
+    drop: Option<Drop>,
     tiles: Tiles<'m>,
     /// Whether it is the first of its head, which finds keys and values in no cache.
     opens_head: bool,
@@ -118,10 +126,17 @@ impl Task<'_, '_, '_> {
         let head = self.head;
         let (k, v) = (Rows::of(head.k), Rows::of(head.v));
         let mut hidden = false;
-        self.tiles.clear();
+        let mut seen = Groups::NONE;
         for piece in Walk::new(head.mask, self.block.rows.clone()) {
             let lanes = self.lanes::<V>(&piece);
             let (first, keys) = (piece.keys.start, piece.keys.len());
+            let groups = Groups::of(&piece.lanes);
+            // What nobody has summed into need not be cleared, loaded and rescaled.
+            let fresh = groups.without(seen) == groups && values == Values::Together;
+            if !fresh {
+                self.tiles.clear(groups.without(seen));
+            }
+            seen = seen.with(groups);
             // SAFETY: V's instructions are enabled where this runs; k and v hold the piece's keys.
             unsafe {
                 // One tile ahead of their use: values while scores are made, then the next keys.
@@ -145,15 +160,20 @@ impl Task<'_, '_, '_> {
                     Cover::Pairs => self.hide_pairs(&piece),
                 }
                 hidden |= piece.cover != Cover::All;
-                self.tiles.exponentiate::<V>(keys, lanes);
+                self.tiles.exponentiate::<V>(keys, lanes, fresh);
+                if let Some(drop) = &self.drop {
+                    self.tiles
+                        .drop_weights::<V>(drop, piece.keys.clone(), lanes);
+                }
                 if piece.cover == Cover::All || values == Values::Together {
                     self.tiles
-                        .accumulate::<V>(v.at(first), v.stride, keys, lanes);
+                        .accumulate::<V>(v.at(first), v.stride, keys, lanes, fresh);
                 } else {
                     self.accumulate_visible(&piece);
                 }
             }
         }
+        self.tiles.clear(Groups::ALL.without(seen));
         hidden
     }
 

@@ -4,8 +4,9 @@
 //! rescaling and masks work lane by lane, without any reduction across a register.
 
 use crate::simd::{QUERIES, Vector, accumulate_values, score_keys};
-use crate::walk::KEYS;
+use crate::walk::{GROUP, KEYS};
 use attention::numeric::ln_lanes;
+use std::ops::Range;
 
 /// How far, in powers of two, scores may exceed the maximum that weights are taken relative to.
 ///
@@ -35,6 +36,36 @@ pub(crate) struct Lanes {
     pub(crate) vectors: usize,
 }
 
+/// A set of groups of [`GROUP`] queries of a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Groups(u8);
+
+impl Groups {
+    /// None of them.
+    pub(crate) const NONE: Self = Self(0);
+    /// All that a block can have.
+    pub(crate) const ALL: Self = Self(((1u32 << (QUERIES / GROUP)) - 1) as u8);
+
+    /// Those that hold some of `lanes`, which start at a group.
+    pub(crate) fn of(lanes: &Range<usize>) -> Self {
+        let bits = |end: usize| (1u32 << end.div_ceil(GROUP)) - 1;
+        Self((bits(lanes.end) & !bits(lanes.start)) as u8)
+    }
+
+    fn contains(self, group: usize) -> bool {
+        self.0 >> group & 1 == 1
+    }
+
+    /// Those of self that `other` has not.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl<'a> Tiles<'a> {
     /// Floats of working memory.
     pub(crate) fn floats(d: usize, dv: usize) -> usize {
@@ -57,11 +88,19 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Nothing seen, nothing summed.
-    pub(crate) fn clear(&mut self) {
-        self.ot.fill(0.0);
-        self.max.fill(f32::NEG_INFINITY);
-        self.sum.fill(0.0);
+    /// Nothing seen, nothing summed by the queries of some groups.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, groups: Groups) {
+        for group in 0..QUERIES / GROUP {
+            if groups.contains(group) {
+                let lanes = group * GROUP..(group + 1) * GROUP;
+                for column in self.ot.chunks_exact_mut(QUERIES) {
+                    column[lanes.clone()].fill(0.0);
+                }
+                self.max[lanes.clone()].fill(f32::NEG_INFINITY);
+                self.sum[lanes].fill(0.0);
+            }
+        }
     }
 
     /// Sᵀ of `keys` keys that stand `stride` floats apart.
@@ -85,12 +124,18 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Sᵀ becomes Pᵀ = 2^(Sᵀ - max); what was summed before is rescaled where the maximum grew.
+    /// Sᵀ becomes Pᵀ = 2^(Sᵀ - max); what was summed before is rescaled where the maximum grew, and
+    /// overwritten in the `first` piece of these queries.
     ///
     /// # Safety
     /// V's instructions are enabled; `keys` is at most [`KEYS`].
     #[inline(always)]
-    pub(crate) unsafe fn exponentiate<V: Vector>(&mut self, keys: usize, lanes: Lanes) {
+    pub(crate) unsafe fn exponentiate<V: Vector>(
+        &mut self,
+        keys: usize,
+        lanes: Lanes,
+        first: bool,
+    ) {
         let mut v = 0;
         while v < lanes.vectors {
             let columns = (lanes.vectors - v).min(V::COLUMNS);
@@ -98,10 +143,10 @@ impl<'a> Tiles<'a> {
             // SAFETY: as the caller's, for the lanes from `lane` on.
             unsafe {
                 match columns {
-                    4 => self.exponentiate_columns::<V, 4>(keys, lane),
-                    3 => self.exponentiate_columns::<V, 3>(keys, lane),
-                    2 => self.exponentiate_columns::<V, 2>(keys, lane),
-                    _ => self.exponentiate_columns::<V, 1>(keys, lane),
+                    4 => self.exponentiate_columns::<V, 4>(keys, lane, first),
+                    3 => self.exponentiate_columns::<V, 3>(keys, lane, first),
+                    2 => self.exponentiate_columns::<V, 2>(keys, lane, first),
+                    _ => self.exponentiate_columns::<V, 1>(keys, lane, first),
                 }
             }
             v += columns;
@@ -109,7 +154,12 @@ impl<'a> Tiles<'a> {
     }
 
     #[inline(always)]
-    unsafe fn exponentiate_columns<V: Vector, const C: usize>(&mut self, keys: usize, lane: usize) {
+    unsafe fn exponentiate_columns<V: Vector, const C: usize>(
+        &mut self,
+        keys: usize,
+        lane: usize,
+        first: bool,
+    ) {
         // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
         unsafe {
             let st = self.st.as_mut_ptr().add(lane);
@@ -122,14 +172,19 @@ impl<'a> Tiles<'a> {
             let mut shift = [V::splat(0.0); C];
             for c in 0..C {
                 let at = self.max.as_mut_ptr().add(lane + c * V::LANES);
-                let before = V::load(at);
-                let bound = before.add(V::splat(HEADROOM));
-                let mut reference = before;
-                // Lane by lane, so that no query's rounding depends on another's scores.
-                if max[c].any_greater(bound) {
-                    reference = max[c].select_greater(bound, max[c], before);
-                    self.rescale::<V>(before.sub(reference).exp2(), lane + c * V::LANES);
+                let mut reference = max[c];
+                if first {
                     reference.store(at);
+                } else {
+                    let before = V::load(at);
+                    let bound = before.add(V::splat(HEADROOM));
+                    reference = before;
+                    // Lane by lane, so that no query's rounding depends on another's scores.
+                    if max[c].any_greater(bound) {
+                        reference = max[c].select_greater(bound, max[c], before);
+                        self.rescale::<V>(before.sub(reference).exp2(), lane + c * V::LANES);
+                        reference.store(at);
+                    }
                 }
                 // Where nothing was visible so far, -inf - -inf must not become NaN.
                 shift[c] = reference.zero_where_negative_infinite(reference);
@@ -145,7 +200,8 @@ impl<'a> Tiles<'a> {
             }
             for (c, sum) in sum.into_iter().enumerate() {
                 let at = self.sum.as_mut_ptr().add(lane + c * V::LANES);
-                V::load(at).add(sum).store(at);
+                let before = if first { V::splat(0.0) } else { V::load(at) };
+                before.add(sum).store(at);
             }
         }
     }
@@ -166,7 +222,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Oᵀ += Vᵀ·Pᵀ for `keys` values that stand `stride` floats apart.
+    /// Oᵀ += Vᵀ·Pᵀ for `keys` values that stand `stride` floats apart; Oᵀ = in the `first` piece.
     ///
     /// # Safety
     /// V's instructions are enabled and `v` has `keys` rows of Dv floats.
@@ -177,13 +233,18 @@ impl<'a> Tiles<'a> {
         stride: usize,
         keys: usize,
         lanes: Lanes,
+        first: bool,
     ) {
         let dv = self.ot.len() / QUERIES;
         // SAFETY: the slices hold KEYS and Dv rows of QUERIES floats; v is the caller's.
         unsafe {
             let pt = self.st.as_ptr().add(lanes.first);
             let ot = self.ot.as_mut_ptr().add(lanes.first);
-            accumulate_values::<V>(v, stride, keys, dv, pt, ot, lanes.vectors);
+            if first {
+                accumulate_values::<V, false>(v, stride, keys, dv, pt, ot, lanes.vectors);
+            } else {
+                accumulate_values::<V, true>(v, stride, keys, dv, pt, ot, lanes.vectors);
+            }
         }
     }
 

@@ -1,13 +1,14 @@
 //! The registered variants: one kernel, three choices of what to look at.
 
-use crate::forward;
 use crate::simd::Isa;
+use crate::{backward, forward};
 use attention::mask::BlockMask;
 use attention::variant::{Kind, Parameter, Parameters, Value};
 use attention::{
-    Attention, Capabilities, Family, Feature, Geometry, Mask, OutputMut, Problem, Result, Scratch,
-    Variant, Workers,
+    Attention, Capabilities, Family, Feature, Geometry, Gradients, Mask, Output, OutputMut,
+    Problem, Result, Scratch, Variant, Workers,
 };
+use ndarray::ArrayView4;
 
 /// All keys of the problem mask.
 pub static BLOCKED: Variant = Variant {
@@ -121,13 +122,10 @@ struct Blocked {
 
 impl Attention for Blocked {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all(self.variant.name, true)
-            .without(Feature::Backward, "not written yet; `naive` has one")
-            .without(Feature::Dropout, "not written yet; `naive` has it")
-            .without(
-                Feature::Prepare,
-                "not written yet; forward packs queries alone",
-            )
+        Capabilities::all(self.variant.name, true).without(
+            Feature::Prepare,
+            "not written yet; forward packs queries alone",
+        )
     }
 
     fn pattern(&self, geometry: &Geometry) -> Result<Option<Mask>> {
@@ -173,6 +171,33 @@ impl Attention for Blocked {
             }
         }
         Ok(())
+    }
+
+    fn backward(
+        &self,
+        problem: &Problem<'_>,
+        saved: &Output,
+        d_o: ArrayView4<'_, f32>,
+        out: &mut Gradients,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.capabilities()
+            .admit_backward(problem, saved, &d_o, out)?;
+        let isa = self.isa;
+        match self.pattern(problem.geometry())? {
+            None => backward::backward(isa, problem, saved, d_o, out, workers, scratch),
+            Some(pattern) => {
+                let problem = problem.patterned(&pattern)?;
+                backward::backward(isa, &problem, saved, d_o, out, workers, scratch);
+            }
+        }
+        Ok(())
+    }
+
+    fn backward_scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
+        let shape = geometry.shape();
+        Scratch::bytes_for(threads, backward::scratch_floats(shape.d, shape.dv, 0))
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {

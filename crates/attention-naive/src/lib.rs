@@ -4,10 +4,10 @@
 //! against. [`NAIVE_GEMM`] does the same two products by the gemm crate: the honest baseline for
 //! time. Both hold S as a whole, `[B, H, Nq, Nk]`, as the textbook form does.
 
-mod gemm_backed;
-mod product;
+mod gemm;
+mod heads;
 mod readable;
 mod scores;
 
-pub use gemm_backed::NAIVE_GEMM;
+pub use gemm::NAIVE_GEMM;
 pub use readable::NAIVE;

@@ -1,12 +1,13 @@
 //! The definition of attention in loops.
 
+use crate::heads::{by_head, rows_of};
 use crate::scores;
 use attention::variant::Parameters;
 use attention::{
     Attention, Capabilities, Family, Feature, Geometry, Gradients, Head, Output, OutputMut,
     Problem, Result, RowBlock, Scratch, Variant, Workers,
 };
-use ndarray::{Array2, Array4, ArrayView4, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayView4, Axis};
 
 /// Attention by its definition: loops, no tricks.
 pub static NAIVE: Variant = Variant {
@@ -63,7 +64,9 @@ impl Attention for Naive {
         self.capabilities()
             .admit_backward(problem, saved, &d_o, out)?;
         let heads: Vec<Head<'_>> = problem.heads().collect();
-        let parts = workers.map(heads.clone(), |head| differentiate(problem, &head, d_o));
+        let parts = workers.map(heads.clone(), |head| {
+            differentiate(&head, rows_of(d_o, problem.geometry(), &head))
+        });
         gather(problem, &heads, parts, out);
         Ok(())
     }
@@ -127,38 +130,25 @@ fn attend(head: &Head<'_>, mut block: RowBlock<'_>, s: &mut [f32]) {
 }
 
 /// Gradients of one head.
-struct HeadGradients {
-    dq: Array2<f32>,
-    dk: Array2<f32>,
-    dv: Array2<f32>,
+pub(crate) struct HeadGradients {
+    pub(crate) dq: Array2<f32>,
+    pub(crate) dk: Array2<f32>,
+    pub(crate) dv: Array2<f32>,
     /// dS of the visible pairs, where a bias wants it.
-    ds: Vec<(usize, usize, f32)>,
+    pub(crate) ds: Vec<(usize, usize, f32)>,
 }
 
 /// dV = (P∘M)ᵀ·dO, dP = M∘(dO·Vᵀ), dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K, dK = scale·dSᵀ·Q, with
 /// M = keep/(1 - rate), or 1 without dropout.
-fn differentiate(
-    problem: &Problem<'_>,
-    head: &Head<'_>,
-    d_o: ArrayView4<'_, f32>,
-) -> HeadGradients {
+pub(crate) fn differentiate(head: &Head<'_>, d_o: ArrayView2<'_, f32>) -> HeadGradients {
     let mut gradients = HeadGradients {
         dq: Array2::zeros(head.q.dim()),
         dk: Array2::zeros(head.k.dim()),
         dv: Array2::zeros(head.v.dim()),
         ds: Vec::new(),
     };
-    let batch = if problem.geometry().is_jagged() {
-        0
-    } else {
-        head.sequence
-    };
-    let start = problem.geometry().query_range(head.sequence).start;
-    let d_o = d_o
-        .index_axis_move(Axis(0), batch)
-        .index_axis_move(Axis(0), head.head);
     for i in 0..head.q.nrows() {
-        let d_o = d_o.row(start + i);
+        let d_o = d_o.row(i);
         let visible: Vec<usize> = head
             .mask
             .span(i)
@@ -207,34 +197,23 @@ fn gather(
     out: &mut Gradients,
 ) {
     let geometry = problem.geometry();
+    let shape = geometry.shape();
     out.fill(0.0);
+    let mut dq = by_head(out.dq.view_mut(), geometry, Geometry::query_range);
+    let mut dk = by_head(out.dk.view_mut(), geometry, Geometry::key_range);
+    let mut dv = by_head(out.dv.view_mut(), geometry, Geometry::key_range);
     for (head, part) in heads.iter().zip(parts) {
-        let batch = if geometry.is_jagged() {
-            0
-        } else {
-            head.sequence
-        };
-        let key_head = geometry.key_head(head.head);
-        let (queries, keys) = (
-            geometry.query_range(head.sequence),
-            geometry.key_range(head.sequence),
-        );
-        let slot = |tensor: &'_ mut Array4<f32>,
-                    h: usize,
-                    tokens: std::ops::Range<usize>,
-                    add: &Array2<f32>| {
-            let mut slot: ArrayViewMut2<'_, f32> = tensor
-                .index_axis_mut(Axis(0), batch)
-                .index_axis_move(Axis(0), h)
-                .slice_axis_move(Axis(0), tokens.into());
-            slot += add;
-        };
-        slot(&mut out.dq, head.head, queries, &part.dq);
-        slot(&mut out.dk, key_head, keys.clone(), &part.dk);
-        slot(&mut out.dv, key_head, keys, &part.dv);
+        let of_keys = head.sequence * shape.hkv + geometry.key_head(head.head);
+        dq[head.sequence * shape.h + head.head].assign(&part.dq);
+        dk[of_keys] += &part.dk;
+        dv[of_keys] += &part.dv;
         if let (Some(dbias), Some(bias)) = (&mut out.dbias, problem.bias()) {
-            for (i, j, ds) in part.ds {
-                dbias[bias.index(head.head, i, j).as_slice()] += ds;
+            let mut table = dbias.index_axis_mut(Axis(0), bias.table(head.head));
+            let own = bias.head(head.head);
+            if let Some(table) = table.as_slice_mut() {
+                for (i, j, ds) in part.ds {
+                    table[own.slot(i, j)] += ds;
+                }
             }
         }
     }

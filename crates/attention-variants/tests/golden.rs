@@ -116,11 +116,11 @@ fn naive_and_its_gradients_are_those_of_pytorch() {
 }
 
 #[test]
-fn naive_gemm_is_that_of_pytorch() {
-    holds("naive-gemm", false);
+fn naive_gemm_and_its_gradients_are_those_of_pytorch() {
+    holds("naive-gemm", true);
 }
 
 #[test]
-fn blocked_is_that_of_pytorch() {
-    holds("blocked", false);
+fn blocked_and_its_gradients_are_those_of_pytorch() {
+    holds("blocked", true);
 }

@@ -61,21 +61,18 @@ impl Bias<'_> {
         }
     }
 
-    /// Where the value for head `h`, query `i` and key `j` stands in the table.
+    /// Which entry of the leading axis is that of query head `h`.
     #[must_use]
-    pub fn index(&self, h: usize, i: usize, j: usize) -> Vec<usize> {
-        match self {
-            Self::Dense(t) => vec![h.min(t.dim().0 - 1), i, j],
-            Self::Relative(t) => vec![h.min(t.nrows() - 1), relative_index(t.ncols(), i, j)],
-        }
+    pub fn table(&self, h: usize) -> usize {
+        h.min(self.shape()[0] - 1)
     }
 
     /// The bias of one query head.
     #[must_use]
     pub fn head(&self, h: usize) -> HeadBias<'_> {
         match self {
-            Self::Dense(t) => HeadBias::Dense(t.index_axis(ndarray::Axis(0), h.min(t.dim().0 - 1))),
-            Self::Relative(t) => HeadBias::Relative(t.row(h.min(t.nrows() - 1))),
+            Self::Dense(t) => HeadBias::Dense(t.index_axis(ndarray::Axis(0), self.table(h))),
+            Self::Relative(t) => HeadBias::Relative(t.row(self.table(h))),
         }
     }
 }
@@ -96,6 +93,15 @@ impl HeadBias<'_> {
         match self {
             Self::Dense(table) => table[[i, j]],
             Self::Relative(table) => table[relative_index(table.len(), i, j)],
+        }
+    }
+
+    /// Where that value stands in the head's table, counted row by row.
+    #[must_use]
+    pub fn slot(&self, i: usize, j: usize) -> usize {
+        match self {
+            Self::Dense(table) => i * table.ncols() + j,
+            Self::Relative(table) => relative_index(table.len(), i, j),
         }
     }
 }

@@ -155,7 +155,7 @@ impl<V: Vector, R: Rounding> Values for Wide<V, R> {
         vectors: usize,
     ) {
         // SAFETY: the caller's sizes.
-        unsafe { accumulate_values::<V>(v, dv, 2 * pairs, dv, st, ot, vectors) }
+        unsafe { accumulate_values::<V, true>(v, dv, 2 * pairs, dv, st, ot, vectors) }
     }
 
     #[inline(always)]

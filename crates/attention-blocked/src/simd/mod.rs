@@ -5,15 +5,23 @@
 
 mod avx2;
 mod avx512;
+mod draw;
+mod panel;
 mod portable;
 mod product;
+mod rows;
 mod transpose;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::transpose16;
+pub(crate) use draw::{DROP_FLOATS, Drop};
+pub(crate) use panel::{
+    Add, Exponentiate, Left, Right, Target, Weigh, WeighDropped, Write, product,
+};
 pub(crate) use portable::Lanes;
 pub(crate) use product::{QUERIES, accumulate_values, score_keys};
+pub(crate) use rows::{are_finite, copy_rows, dot_rows};
 pub(crate) use transpose::{pack, unpack};
 pub(crate) use vector::{Block, Vector, prefetch_rows};
 

@@ -61,7 +61,7 @@ pub(crate) unsafe fn score_keys<V: Vector>(
     }
 }
 
-/// Oᵀ `[Dv, QUERIES]` += Vᵀ `[Dv, keys]` · Pᵀ `[keys, QUERIES]`, for the first `vectors` vectors of
+/// Oᵀ `[Dv, QUERIES]` = or, if ADD, += Vᵀ `[Dv, keys]` · Pᵀ `[keys, QUERIES]`, for the first `vectors` vectors of
 /// queries from `pt` and `ot` on.
 ///
 /// The tile is summed from zero and then added: block summation halves the rounding error of long
@@ -70,7 +70,7 @@ pub(crate) unsafe fn score_keys<V: Vector>(
 /// # Safety
 /// As for [`score_keys`], with `v` of `keys` rows of `dv` floats and `ot` of `dv` rows.
 #[inline(always)]
-pub(crate) unsafe fn accumulate_values<V: Vector>(
+pub(crate) unsafe fn accumulate_values<V: Vector, const ADD: bool>(
     v: *const f32,
     v_stride: usize,
     keys: usize,
@@ -93,7 +93,7 @@ pub(crate) unsafe fn accumulate_values<V: Vector>(
                     step: v_stride,
                     steps: keys,
                 };
-                c += strip::<V, true>(columns, dv - c, a, pt, ot.add(c * QUERIES));
+                c += strip::<V, ADD>(columns, dv - c, a, pt, ot.add(c * QUERIES));
             }
             q += columns;
         }

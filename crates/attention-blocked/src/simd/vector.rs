@@ -1,5 +1,7 @@
 //! A vector of f32 lanes, and the exponential over it.
 
+use super::draw::Draw;
+
 /// 2^r on [0, 1) as a polynomial of degree five, highest power first: the minimax fit of the relative
 /// error with the last coefficient fixed at 1, rounded to f32; relative error below 1.5e-7 as evaluated.
 ///
@@ -20,7 +22,7 @@ const EXP2: [f32; 6] = [
 /// # Safety
 /// Every method may only run where the implementing type's instruction set is enabled; `dispatch`
 /// sees to that. Loads and stores need `LANES` floats at the pointer, at any alignment.
-pub(crate) trait Vector: Copy {
+pub(crate) trait Vector: Copy + Draw {
     /// Floats in a vector.
     const LANES: usize;
     /// Vectors of queries that a micro-kernel takes at once.

@@ -1,0 +1,28 @@
+//! Measured in turns with the machine's own limits.
+
+use crate::Fault;
+use measure::{fma_peak, median};
+
+/// Rounds of a measurement; medians are of as many.
+pub(crate) const ROUNDS: usize = 9;
+
+/// Runs each of `turns` once a round, the first round untimed; gives the medians in seconds.
+pub(crate) fn rounds<const N: usize>(
+    mut turns: [&mut dyn FnMut() -> Result<f64, Fault>; N],
+) -> Result<[f64; N], Fault> {
+    let mut seconds: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    for round in 0..=ROUNDS {
+        for (turn, seconds) in turns.iter_mut().zip(&mut seconds) {
+            let taken = turn()?;
+            if round > 0 {
+                seconds.push(taken);
+            }
+        }
+    }
+    Ok(seconds.map(|s| median(&s)))
+}
+
+/// Seconds of the peak's multiply-adds for 10⁹ operations: a turn of [`rounds`].
+pub(crate) fn peak_turn(threads: usize) -> impl FnMut() -> Result<f64, Fault> {
+    move || Ok(1.0 / fma_peak(threads).gflops)
+}
