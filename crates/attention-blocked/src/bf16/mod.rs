@@ -21,6 +21,9 @@ pub(crate) use round::{Bf16, round};
 /// Q, K and V are rounded to the nearest bf16; products are summed and the softmax is taken in f32;
 /// where the machine has dot products of bf16 (`vdpbf16ps`), weights are rounded to bf16 too. Twice the
 /// multiply-adds of f32 a second there. O and L are f32.
+///
+/// Relative Frobenius error against f64 on the unrounded inputs, measured by `tests/narrow.rs`: 3.5e-3 on
+/// standard normal Q, K and V (1.7e-3 of it from the weights), 8e-3 with logits to ±40.
 pub static BLOCKED_BF16: Variant = Variant {
     name: "blocked-bf16",
     family: Family::Blocked,

@@ -9,11 +9,9 @@ mod dot;
 mod form;
 mod quantize;
 
-use crate::bf16::Bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::bf16::dot::Dot;
 use crate::decode::Precision;
-use crate::narrow::wide::Wide;
 use crate::narrow::{self, Format, Narrow, Offset, Task, wide};
 use crate::simd::Isa;
 use attention::variant::{Kind, Parameter, Parameters, Value};
@@ -27,6 +25,11 @@ use quantize::{Int8, mean_of_seen};
 /// block see, which a softmax does not notice and outlying channels do. Scores are exact sums of products
 /// of levels; the softmax is in f32; weights and values are multiplied in bf16 where the machine has dot
 /// products of it, in f32 elsewhere. A key or query with an entry that is not finite has NaN for scores.
+///
+/// Relative Frobenius error against f64 on the unrounded inputs, measured by `tests/narrow.rs`: 9e-3 on
+/// standard normal Q, K and V, 2.5e-2 with logits to ±40; 9e-3 with four channels of K off by eight, where it
+/// would be 2.1e-2 without the mean taken. Under a causal mask the first 512 queries of a history
+/// have no keys that all of them see, and theirs keep the mean.
 pub static BLOCKED_INT8: Variant = Variant {
     name: "blocked-int8",
     family: Family::Blocked,
@@ -127,7 +130,7 @@ impl Format for Path {
 
 /// Values rounded to bf16, weights in f32.
 #[cfg(target_arch = "x86_64")]
-type Exact = Wide<std::arch::x86_64::__m512, Bf16>;
+type Exact = wide::Wide<std::arch::x86_64::__m512, crate::bf16::Bf16>;
 
 /// # Safety
 /// The machine has AVX-512F, BW, DQ, VL, VNNI and BF16.

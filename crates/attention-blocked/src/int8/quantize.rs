@@ -4,6 +4,7 @@ use crate::bf16;
 use crate::narrow::wide::Rounding;
 use attention::Head;
 use attention::mask::Tile;
+use attention::numeric::all_finite;
 use ndarray::s;
 use std::ops::Range;
 
@@ -66,7 +67,7 @@ const SAMPLE: usize = 256;
 /// Keys that are asked for together whether all queries see them.
 const GROUP: usize = 16;
 
-/// The mean of the first keys that all queries of `rows` see; false where there are none.
+/// The mean of the first groups of keys that all queries of `rows` see; false where there are none.
 ///
 /// A softmax is the same for keys that all differ by one vector, and what is left without their mean has
 /// a smaller range (Zhang et al. 2025, SageAttention, section 4.2). A key that some query may not see
@@ -78,15 +79,15 @@ pub(super) fn mean_of_seen(head: &Head<'_>, rows: Range<usize>, mean: &mut [f32]
     while start < span.end && count < SAMPLE {
         let keys = start..(start + GROUP).min(span.end);
         start = keys.end;
-        if head.mask.tile(rows.clone(), keys.clone()) != Tile::Full {
+        let group = head.k.slice(s![keys.clone(), ..]);
+        if head.mask.tile(rows.clone(), keys.clone()) != Tile::Full || !all_finite(group) {
             continue;
         }
-        for key in head.k.slice(s![keys, ..]).outer_iter() {
-            if key.iter().all(|x| x.is_finite()) {
-                count += 1;
-                for (mean, x) in mean.iter_mut().zip(key) {
-                    *mean += x;
-                }
+        count += keys.len();
+        for key in group.outer_iter() {
+            // Rows are contiguous; as slices the loop vectorises.
+            for (mean, x) in mean.iter_mut().zip(key.as_slice().unwrap_or_default()) {
+                *mean += x;
             }
         }
     }

@@ -1,9 +1,10 @@
 //! A block of queries from Q to O and L.
 
+use super::ahead::{Ahead, following};
 use super::tile::{Sums, find_largest};
 use super::{CHUNK, Keys, ROWS, Values};
 use crate::forward::{Rows, last_rows_see_most};
-use crate::simd::{Block, QUERIES, Vector, prefetch_rows, unpack};
+use crate::simd::{Block, QUERIES, Vector, unpack};
 use crate::tile::{Lanes, finish, hide_outside_band};
 use crate::walk::{Cover, Piece, Walk};
 use attention::numeric::LOG2_E;
@@ -63,21 +64,6 @@ pub(crate) fn forward(
             offset,
         });
     });
-}
-
-/// The block that comes `steps` after block `at` of a head of `rows` queries: so many heads further, and
-/// the first of its rows.
-fn following(at: usize, rows: usize, steps: usize, last_first: bool) -> (usize, usize) {
-    let blocks = rows.div_ceil(ROWS);
-    let turn = |block: usize| {
-        if last_first {
-            blocks - 1 - block
-        } else {
-            block
-        }
-    };
-    let place = turn(at) + steps;
-    (place / blocks, turn(place % blocks) * ROWS)
 }
 
 /// Writes the mean of keys that all queries of `rows` see `[D]`, which is then taken from every key;
@@ -235,48 +221,6 @@ unsafe fn attend<K: Keys, W: Values>(
                 }
             }
         }
-    }
-}
-
-/// What will be read and written soon.
-struct Ahead<'h> {
-    head: Head<'h>,
-    o: Rows,
-    next: (usize, usize),
-}
-
-impl Ahead<'_> {
-    /// Brings a share of what comes next nearer, so that no step waits for memory: keys and values of the
-    /// next chunk, which begins `rest`, part by part; rows of O and the next block's queries, step by step.
-    ///
-    /// The next head most likely lies behind this one, and any address will do.
-    #[inline(always)]
-    fn prefetch<V: Vector>(
-        &self,
-        rest: Range<usize>,
-        (part, parts): (usize, usize),
-        (step, steps): (usize, usize),
-    ) {
-        let rows = |rows: &Rows, first: usize, count: usize| {
-            prefetch_rows::<V>(rows.ahead(first, count));
-        };
-        let (heads, row) = self.next;
-        let (queries, keys) = (self.head.q.nrows(), self.head.k.nrows());
-        let share = queries.min(ROWS).div_ceil(steps);
-        rows(&self.o, step * share, share);
-        rows(
-            &Rows::of(self.head.q),
-            heads * queries + row + step * share,
-            share,
-        );
-        let first = if rest.is_empty() {
-            heads * keys
-        } else {
-            rest.start
-        };
-        let share = keys.min(CHUNK).div_ceil(parts);
-        rows(&Rows::of(self.head.k), first + part * share, share);
-        rows(&Rows::of(self.head.v), first + part * share, share);
     }
 }
 

@@ -5,11 +5,13 @@
 //! keys and values is converted once and used by all of them while it is in cache.
 //!
 //! * `forward.rs`: a block of queries from Q to O and L
+//! * `ahead.rs`: prefetches
 //! * `tile.rs`: one step of the online softmax
 //! * `product.rs`: dot products of pairs and quads of narrow numbers (AVX-512)
 //! * `wide.rs`: the same on rounded numbers in f32, for every other machine
 //! * `variant.rs`: a format as a variant of attention
 
+mod ahead;
 mod forward;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod product;
