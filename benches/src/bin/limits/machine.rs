@@ -6,6 +6,20 @@ use measure::{fma_peak, median};
 /// Rounds of a measurement; medians are of as many.
 pub(crate) const ROUNDS: usize = 9;
 
+/// Seconds that the calls of a turn take together, at least.
+const TURN: f64 = 0.03;
+
+/// One turn: an untimed call, which wakes threads and warms caches, then calls for [`TURN`]; gives
+/// their median.
+pub(crate) fn turn(mut call: impl FnMut() -> Result<f64, Fault>) -> Result<f64, Fault> {
+    call()?;
+    let mut seconds = Vec::new();
+    while seconds.iter().sum::<f64>() < TURN {
+        seconds.push(call()?);
+    }
+    Ok(median(&seconds))
+}
+
 /// Runs each of `turns` once a round, the first round untimed; gives the medians in seconds.
 pub(crate) fn rounds<const N: usize>(
     mut turns: [&mut dyn FnMut() -> Result<f64, Fault>; N],

@@ -1,7 +1,7 @@
 //! What skipped tiles save: measured speed-up over that of the tiles alone.
 
 use crate::call::{Call, Tensors};
-use crate::machine::rounds;
+use crate::machine::{rounds, turn};
 use crate::{Aim, Fault, line};
 use attention::mask::{BlockMask, Mask};
 
@@ -21,8 +21,12 @@ pub(crate) fn blocks() -> Result<(), Fault> {
         dense.forward()?;
         sparse.forward()?;
         let [f_dense, f_sparse, b_dense, b_sparse] = {
-            let [f0, f1] = rounds([&mut || dense.forward(), &mut || sparse.forward()])?;
-            let [b0, b1] = rounds([&mut || dense.backward(), &mut || sparse.backward()])?;
+            let [f0, f1] = rounds([&mut || turn(|| dense.forward()), &mut || {
+                turn(|| sparse.forward())
+            }])?;
+            let [b0, b1] = rounds([&mut || turn(|| dense.backward()), &mut || {
+                turn(|| sparse.backward())
+            }])?;
             [f0, f1, b0, b1]
         };
         let aim = || Aim::AtLeast(if sparsity > 0.9 { 0.85 } else { 0.90 });

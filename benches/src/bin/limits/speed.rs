@@ -1,7 +1,7 @@
 //! Shares of the arithmetic peak and of the memory's bandwidth.
 
 use crate::call::{Call, Tensors, causal};
-use crate::machine::{peak_turn, rounds};
+use crate::machine::{peak_turn, rounds, turn};
 use crate::{Aim, Fault, line};
 use measure::memory_bandwidth;
 
@@ -28,10 +28,11 @@ pub(crate) fn forward() -> Result<(), Fault> {
         let mut dense = Call::new(&tensors, attention::Mask::full(), 1)?;
         let mut half = Call::new(&tensors, causal(), 1)?;
         let operations = forward_operations(&dense, d);
-        let [peak, full, causal] =
-            rounds([&mut peak_turn(1), &mut || dense.forward(), &mut || {
-                half.forward()
-            }])?;
+        let [peak, full, causal] = rounds([
+            &mut peak_turn(1),
+            &mut || turn(|| dense.forward()),
+            &mut || half.forward(),
+        ])?;
         let rate = operations / full / 1e9;
         let note = format!("{rate:.1} of {:.1} GFLOP/s", 1.0 / peak);
         line(
@@ -67,10 +68,11 @@ pub(crate) fn backward() -> Result<(), Fault> {
         let operations = 10.0 * dense.pairs() * d as f64;
         dense.forward()?;
         half.forward()?;
-        let [peak, full, causal] =
-            rounds([&mut peak_turn(1), &mut || dense.backward(), &mut || {
-                half.backward()
-            }])?;
+        let [peak, full, causal] = rounds([
+            &mut peak_turn(1),
+            &mut || turn(|| dense.backward()),
+            &mut || half.backward(),
+        ])?;
         let rate = operations / full / 1e9;
         let note = format!("{rate:.1} of {:.1} GFLOP/s", 1.0 / peak);
         line(
@@ -95,8 +97,8 @@ pub(crate) fn scaling() -> Result<(), Fault> {
             let [peak1, peak2, time1, time2] = rounds([
                 &mut peak_turn(1),
                 &mut peak_turn(2),
-                &mut || one.forward(),
-                &mut || two.forward(),
+                &mut || turn(|| one.forward()),
+                &mut || turn(|| two.forward()),
             ])?;
             let (ours, peaks) = (time1 / time2, peak1 / peak2);
             let note = format!("{ours:.3} of {peaks:.3}");
@@ -121,7 +123,7 @@ pub(crate) fn decode() -> Result<(), Fault> {
         let bytes = 2.0 * 4.0 * call.pairs() * 64.0;
         let [bandwidth, time] = rounds([
             &mut || Ok(1.0 / memory_bandwidth(threads).read_gb_s),
-            &mut || call.forward(),
+            &mut || turn(|| call.forward()),
         ])?;
         let rate = bytes / time / 1e9;
         let note = format!(
