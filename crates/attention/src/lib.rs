@@ -33,6 +33,7 @@ mod problem;
 mod row_blocks;
 mod scratch;
 mod shape;
+pub mod simd;
 pub mod variant;
 mod workers;
 

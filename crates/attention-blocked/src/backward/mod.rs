@@ -13,6 +13,7 @@
 mod bias;
 mod block;
 mod chains;
+mod finish;
 mod gradient;
 mod memory;
 mod piece;

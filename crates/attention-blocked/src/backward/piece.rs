@@ -6,10 +6,9 @@
 
 use super::bias;
 use super::block::matrix;
+use super::finish::{Exponentiate, Weigh};
 use super::memory::{Memory, padded};
-use crate::simd::{
-    Add, Drop, Exponentiate, Left, QUERIES, Right, Target, Vector, Weigh, are_finite, product,
-};
+use crate::simd::{Add, Drop, Left, QUERIES, Right, Target, Vector, are_finite, product};
 use crate::walk::{Cover, KEYS, Piece};
 use attention::Head;
 use ndarray::{ArrayView2, Axis};

@@ -1,9 +1,6 @@
 //! The two products of a tile. Lanes are queries, so that neither K nor V is ever packed.
 
-use super::vector::Vector;
-
-/// Queries in a block, and floats between the rows of every transposed tile.
-pub(crate) const QUERIES: usize = 64;
+use super::{QUERIES, Vector};
 
 /// Multiply-adds in one chain. Longer dot products are summed in pieces, since the rounding error of
 /// a chain grows with its length, and that of a score of 100 is already what an exact kernel may have.

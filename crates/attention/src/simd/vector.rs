@@ -1,7 +1,10 @@
 //! A vector of f32 lanes, and the exponential over it.
 
 use super::draw::Draw;
-use super::row_wise::Lanewise;
+use super::lanewise::Lanewise;
+
+/// Queries in a block, and floats between the rows of every transposed tile.
+pub const QUERIES: usize = 64;
 
 /// 2^r on [0, 1) as a polynomial of degree five, highest power first: the minimax fit of the relative
 /// error with the last coefficient fixed at 1, rounded to f32; relative error below 1.5e-7 as evaluated.
@@ -23,7 +26,7 @@ const EXP2: [f32; 6] = [
 /// # Safety
 /// Every method may only run where the implementing type's instruction set is enabled; `dispatch`
 /// sees to that. Loads and stores need `LANES` floats at the pointer, at any alignment.
-pub(crate) trait Vector: Draw + Lanewise {
+pub trait Vector: Draw + Lanewise {
     /// Floats in a vector.
     const LANES: usize;
     /// Vectors of queries that a micro-kernel takes at once.
@@ -33,11 +36,17 @@ pub(crate) trait Vector: Draw + Lanewise {
 
     /// Brings the cache line of an address nearer, where the instruction set can; any address will do.
     fn prefetch(at: *const f32);
+    /// The same float in all lanes.
     unsafe fn splat(x: f32) -> Self;
+    /// LANES floats.
     unsafe fn load(from: *const f32) -> Self;
+    /// Writes LANES floats.
     unsafe fn store(self, to: *mut f32);
+    /// Sum, lane by lane.
     unsafe fn add(self, other: Self) -> Self;
+    /// Difference, lane by lane.
     unsafe fn sub(self, other: Self) -> Self;
+    /// Product, lane by lane.
     unsafe fn mul(self, other: Self) -> Self;
     /// self·a + b.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
@@ -63,11 +72,15 @@ pub(crate) trait Vector: Draw + Lanewise {
 
 /// A small matrix in memory: `rows` rows of `width` floats, `stride` floats apart.
 #[derive(Clone, Copy)]
-pub(crate) struct Block<P> {
-    pub(crate) at: P,
-    pub(crate) stride: usize,
-    pub(crate) rows: usize,
-    pub(crate) width: usize,
+pub struct Block<P> {
+    /// Where its first float lies.
+    pub at: P,
+    /// Floats from one row to the next.
+    pub stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Floats a row.
+    pub width: usize,
 }
 
 /// The polynomial of [`Vector::exp2`], for r in [0, 1].
@@ -88,7 +101,7 @@ pub(super) unsafe fn exp2_of_fraction<V: Vector>(r: V) -> V {
 
 /// Prefetches `rows` rows of `width` floats, `stride` apart.
 #[inline(always)]
-pub(crate) fn prefetch_rows<V: Vector>(rows: Block<*const f32>) {
+pub fn prefetch_rows<V: Vector>(rows: Block<*const f32>) {
     for r in 0..rows.rows {
         let mut c = 0;
         while c < rows.width {

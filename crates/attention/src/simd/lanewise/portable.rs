@@ -1,6 +1,6 @@
 //! Eight lanes in plain Rust.
 
-use super::{Bf16, Lanewise};
+use super::Lanewise;
 use crate::simd::portable::Lanes;
 
 impl Lanewise for Lanes {
@@ -15,7 +15,7 @@ impl Lanewise for Lanes {
     unsafe fn load_bf16(from: *const u16) -> Self {
         // SAFETY: the caller has eight of them there.
         let bits = unsafe { from.cast::<[u16; 8]>().read_unaligned() };
-        Self(bits.map(|b| Bf16(b).to_f32()))
+        Self(bits.map(|b| f32::from_bits(u32::from(b) << 16)))
     }
     #[inline(always)]
     unsafe fn load_i8(from: *const i8) -> Self {

@@ -129,7 +129,7 @@ impl Vector for __m512 {
 /// # Safety
 /// AVX-512F and DQ is enabled.
 #[inline(always)]
-pub(crate) unsafe fn transpose16(a: [__m512; 16]) -> [__m512; 16] {
+pub unsafe fn transpose16(a: [__m512; 16]) -> [__m512; 16] {
     // SAFETY: the caller's.
     unsafe {
         let mut b = a;

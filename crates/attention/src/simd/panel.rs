@@ -1,30 +1,36 @@
-//! The products of the backward pass: rows of floats times rows of vectors, and what becomes of each
-//! sum before it is written.
+//! Products of matrices: rows of floats times rows of vectors, and what becomes of each sum before it is
+//! written.
 
-use super::draw::Drop;
 use super::rows::MOST_LANES;
 use super::vector::Vector;
 
 /// The operand that is read one float at a time: row r, step t at `data + r·row + t·step`.
 #[derive(Clone, Copy)]
-pub(crate) struct Left {
-    pub(crate) data: *const f32,
-    pub(crate) row: usize,
-    pub(crate) step: usize,
+pub struct Left {
+    /// Row 0, step 0.
+    pub data: *const f32,
+    /// Floats from one row to the next.
+    pub row: usize,
+    /// Floats from one step to the next.
+    pub step: usize,
 }
 
 /// The operand that is read in vectors: step t, column c at `data + t·step + c`.
 #[derive(Clone, Copy)]
-pub(crate) struct Right {
-    pub(crate) data: *const f32,
-    pub(crate) step: usize,
+pub struct Right {
+    /// Step 0, column 0.
+    pub data: *const f32,
+    /// Floats from one step to the next.
+    pub step: usize,
 }
 
 /// Rows of floats that a sum is written to: row r, column c at `data + r·row + c`.
 #[derive(Clone, Copy)]
-pub(crate) struct Target {
-    pub(crate) data: *mut f32,
-    pub(crate) row: usize,
+pub struct Target {
+    /// Row 0, column 0.
+    pub data: *mut f32,
+    /// Floats from one row to the next.
+    pub row: usize,
 }
 
 impl Target {
@@ -33,7 +39,7 @@ impl Target {
     /// # Safety
     /// The row exists.
     #[inline(always)]
-    pub(crate) unsafe fn below(self, row: usize) -> Self {
+    pub unsafe fn below(self, row: usize) -> Self {
         Self {
             // SAFETY: the caller's.
             data: unsafe { self.data.add(row * self.row) },
@@ -41,10 +47,12 @@ impl Target {
         }
     }
 
+    /// The place of a row and column.
+    ///
     /// # Safety
     /// Row and column exist.
     #[inline(always)]
-    unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
+    pub unsafe fn at(self, row: usize, column: usize) -> *mut f32 {
         // SAFETY: the caller's.
         unsafe { self.data.add(row * self.row + column) }
     }
@@ -54,7 +62,7 @@ impl Target {
 ///
 /// # Safety
 /// As for [`Vector`]; the places that belong to rows and columns are the caller's.
-pub(crate) trait Finish<V: Vector>: Copy {
+pub trait Finish<V: Vector>: Copy {
     /// `sums` are those of the rows from `row` on and the vectors from `column` on.
     unsafe fn finish<const R: usize, const C: usize>(
         self,
@@ -68,109 +76,15 @@ pub(crate) trait Finish<V: Vector>: Copy {
     fn expect<const R: usize, const C: usize>(self, _row: usize, _column: usize) {}
 }
 
-/// target = 2^(sum - shift), the shift one a column; or the sum alone, where something has to be added
-/// to it first.
-#[derive(Clone, Copy)]
-pub(crate) struct Exponentiate {
-    pub(crate) to: Target,
-    pub(crate) shift: *const f32,
-    /// Whether the sum is left as it is.
-    pub(crate) later: bool,
-}
-
-impl<V: Vector> Finish<V> for Exponentiate {
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const C: usize>(
-        self,
-        sums: [[V; C]; R],
-        row: usize,
-        column: usize,
-    ) {
-        // One test for all sums of the micro-kernel.
-        let later = self.later;
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the trait's contract.
-                unsafe {
-                    let column = column + c * V::LANES;
-                    let to = self.to.at(row + r, column);
-                    if later {
-                        sum.store(to);
-                    } else {
-                        let x = sum.sub(V::load(self.shift.add(column)));
-                        x.exp2().store(to);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// target = factor∘(sum - shift), the shift one a column, the factors laid out as the target; with
-/// dropout's multipliers M, target = factor∘(M∘sum - shift) and then factor = M∘factor.
-#[derive(Clone, Copy)]
-pub(crate) struct Weigh {
-    pub(crate) to: Target,
-    pub(crate) factor: *mut f32,
-    pub(crate) shift: *const f32,
-    pub(crate) drop: Option<Drop>,
-    /// The key of row 0 and the lane of column 0.
-    pub(crate) corner: (usize, usize),
-}
-
-impl<V: Vector> Finish<V> for Weigh {
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const C: usize>(
-        self,
-        mut sums: [[V; C]; R],
-        row: usize,
-        column: usize,
-    ) {
-        if let Some(drop) = &self.drop {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                for (c, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: the trait's contract.
-                    unsafe {
-                        let column = column + c * V::LANES;
-                        let (key, lane) = (self.corner.0 + row + r, self.corner.1 + column);
-                        *sum = sum.mul(V::multiplier(drop, key, lane));
-                    }
-                }
-            }
-        }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the trait's contract.
-                unsafe {
-                    let column = column + c * V::LANES;
-                    let factor = V::load(self.factor.add((row + r) * self.to.row + column));
-                    let x = sum.sub(V::load(self.shift.add(column)));
-                    x.mul(factor).store(self.to.at(row + r, column));
-                }
-            }
-        }
-        if let Some(drop) = &self.drop {
-            for r in 0..R {
-                for c in 0..C {
-                    // SAFETY: the trait's contract.
-                    unsafe {
-                        let column = column + c * V::LANES;
-                        let (key, lane) = (self.corner.0 + row + r, self.corner.1 + column);
-                        let at = self.factor.add((row + r) * self.to.row + column);
-                        V::load(at).mul(V::multiplier(drop, key, lane)).store(at);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// target += sum, in the first `width` columns.
 #[derive(Clone, Copy)]
-pub(crate) struct Add {
-    pub(crate) to: Target,
-    pub(crate) rows: usize,
-    pub(crate) width: usize,
+pub struct Add {
+    /// Where the sums go.
+    pub to: Target,
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub width: usize,
 }
 
 impl<V: Vector> Finish<V> for Add {
@@ -233,7 +147,7 @@ impl<V: Vector> Finish<V> for Add {
 /// V's instructions are enabled; both operands hold `steps` steps, the left `rows` rows, the right
 /// `columns` floats a step rounded up to whole vectors; `finish` may be called on all of them.
 #[inline(always)]
-pub(crate) unsafe fn product<V: Vector, F: Finish<V>>(
+pub unsafe fn product<V: Vector, F: Finish<V>>(
     left: Left,
     right: Right,
     (rows, steps, columns): (usize, usize, usize),

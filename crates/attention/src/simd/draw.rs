@@ -1,12 +1,12 @@
 //! Dropout's draws, lane by lane: queries in the lanes, the key a scalar.
 
-use super::product::QUERIES;
-use attention::dropout::{FIRST, HeadDropout, KEY_STEP, SECOND};
+use super::vector::QUERIES;
+use crate::dropout::{FIRST, HeadDropout, KEY_STEP, SECOND};
 use std::ops::Range;
 
 /// What one key's draws need beside the row keys of the queries in the lanes.
 #[derive(Clone, Copy)]
-pub(crate) struct Drop {
+pub struct Drop {
     /// Row keys `a` of [`QUERIES`] queries, then their row keys `b`.
     keys: *const u32,
     threshold: u32,
@@ -14,11 +14,11 @@ pub(crate) struct Drop {
 }
 
 /// Floats of memory that the row keys of a block of queries take.
-pub(crate) const DROP_FLOATS: usize = 2 * QUERIES;
+pub const DROP_FLOATS: usize = 2 * QUERIES;
 
 impl Drop {
     /// Mixes the row keys of `rows` into `memory`, which has [`DROP_FLOATS`].
-    pub(crate) fn of(head: &HeadDropout, rows: Range<usize>, memory: &mut [f32]) -> Self {
+    pub fn of(head: &HeadDropout, rows: Range<usize>, memory: &mut [f32]) -> Self {
         let (a, b) = memory.split_at_mut(QUERIES);
         for ((a, b), i) in a.iter_mut().zip(b).zip(rows) {
             let key = head.row(i);
@@ -36,13 +36,13 @@ impl Drop {
 ///
 /// # Safety
 /// As for [`Vector`](super::vector::Vector).
-pub(crate) trait Draw: Sized {
+pub trait Draw: Sized {
     /// What the weights of key `j` are multiplied with, for the lanes from `lane` on: 0 or
     /// 1/(1 - rate), as [`HeadDropout::multiplier`] has it.
     unsafe fn multiplier(drop: &Drop, j: usize, lane: usize) -> Self;
 }
 
-/// [`RowKey::draw`](attention::dropout::RowKey::draw) with the first addition done.
+/// [`RowKey::draw`](crate::dropout::RowKey::draw) with the first addition done.
 #[inline(always)]
 fn mix(x: u32, b: u32) -> u32 {
     let x = (x ^ x >> FIRST.0).wrapping_mul(FIRST.1);

@@ -4,7 +4,7 @@ use super::vector::{Block, Vector, exp2_of_fraction};
 
 /// Eight floats.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes(pub(super) [f32; 8]);
+pub struct Lanes(pub(super) [f32; 8]);
 
 impl Lanes {
     #[inline(always)]

@@ -1,7 +1,6 @@
 //! Between rows of tokens and rows of lanes: what is packed before, and unpacked after, the tiles.
 
-use super::product::QUERIES;
-use super::vector::{Block, Vector};
+use super::vector::{Block, QUERIES, Vector};
 
 /// Xᵀ `[width, QUERIES]` times `factor`, from X `[rows, width]`; lanes behind the last row are zero up
 /// to a whole vector.
@@ -10,7 +9,7 @@ use super::vector::{Block, Vector};
 /// V's instructions are enabled; `x` has the rows it says, at most [`QUERIES`], and `to` has
 /// `x.width` rows of [`QUERIES`] floats.
 #[inline(always)]
-pub(crate) unsafe fn pack<V: Vector>(x: Block<*const f32>, factor: f32, to: *mut f32) {
+pub unsafe fn pack<V: Vector>(x: Block<*const f32>, factor: f32, to: *mut f32) {
     let mut lane = 0;
     while lane < x.rows {
         let mut c = 0;
@@ -43,7 +42,7 @@ pub(crate) unsafe fn pack<V: Vector>(x: Block<*const f32>, factor: f32, to: *mut
 /// # Safety
 /// As for [`pack`], with [`QUERIES`] floats at `factors`.
 #[inline(always)]
-pub(crate) unsafe fn unpack<V: Vector>(from: *const f32, factors: *const f32, x: Block<*mut f32>) {
+pub unsafe fn unpack<V: Vector>(from: *const f32, factors: *const f32, x: Block<*mut f32>) {
     let mut lane = 0;
     while lane < x.rows {
         let mut c = 0;

@@ -11,7 +11,7 @@ pub(super) const MOST_LANES: usize = 16;
 /// # Safety
 /// V's instructions are enabled; X and the target hold `x.rows` rows of `x.width` floats.
 #[inline(always)]
-pub(crate) unsafe fn copy_rows<V: Vector>(x: Block<*const f32>, factor: f32, to: Target) -> bool {
+pub unsafe fn copy_rows<V: Vector>(x: Block<*const f32>, factor: f32, to: Target) -> bool {
     // SAFETY: rows and columns stay within what the caller gave.
     unsafe {
         let (zero, factors) = (V::splat(0.0), V::splat(factor));
@@ -40,7 +40,7 @@ pub(crate) unsafe fn copy_rows<V: Vector>(x: Block<*const f32>, factor: f32, to:
 /// # Safety
 /// V's instructions are enabled; X holds `x.rows` rows of `x.width` floats.
 #[inline(always)]
-pub(crate) unsafe fn are_finite<V: Vector>(x: Block<*const f32>) -> bool {
+pub unsafe fn are_finite<V: Vector>(x: Block<*const f32>) -> bool {
     // SAFETY: rows and columns stay within what the caller gave.
     unsafe {
         let zero = V::splat(0.0);
@@ -66,7 +66,7 @@ pub(crate) unsafe fn are_finite<V: Vector>(x: Block<*const f32>) -> bool {
 /// V's instructions are enabled; A and B hold `a.rows` rows of `a.width` floats, and `to` as many
 /// floats as there are rows.
 #[inline(always)]
-pub(crate) unsafe fn dot_rows<V: Vector>(a: Block<*const f32>, b: Block<*const f32>, to: *mut f32) {
+pub unsafe fn dot_rows<V: Vector>(a: Block<*const f32>, b: Block<*const f32>, to: *mut f32) {
     // SAFETY: rows and columns stay within what the caller gave.
     unsafe {
         for r in 0..a.rows {
