@@ -17,6 +17,7 @@ pub static BLOCKED: Variant = Variant {
     family: Family::Blocked,
     summary: "exact softmax attention over tiles, O(N) memory, SIMD",
     time: "O(N²·D)",
+    state: "N·(D + Dv)",
     source: "Dao et al. 2022, FlashAttention, Algorithm 1; Milakov & Gimelshein 2018",
     parameters: &[Parameter {
         name: "isa",
@@ -40,6 +41,7 @@ pub static SLIDING_WINDOW: Variant = Variant {
     family: Family::Blocked,
     summary: "exact over the W latest keys of each query, i - W < j <= i",
     time: "O(N·W·D)",
+    state: "N·(D + Dv)",
     source: "Beltagy et al. 2020, Longformer, section 3.1 (causal side)",
     parameters: &[Parameter {
         name: "window",
@@ -66,6 +68,7 @@ pub static RANDOM_BLOCKS: Variant = Variant {
     family: Family::Blocked,
     summary: "exact over tiles kept at random, the diagonal always",
     time: "O(density·N²·D)",
+    state: "N·(D + Dv)",
     source: "Zaheer et al. 2020, Big Bird, section 2 (random blocks alone)",
     parameters: &[
         Parameter {

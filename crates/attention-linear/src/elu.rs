@@ -23,6 +23,7 @@ pub static VARIANT: Variant = Variant {
     family: Family::Linear,
     summary: "linear attention with elu(x) + 1 as feature map; ignores the scale",
     time: "O(N·D²)",
+    state: "D·(Dv + 1)",
     source: "Katharopoulos et al., Transformers are RNNs, ICML 2020, eq. 7",
     parameters: &[],
     build: |_| Ok(Box::new(Elu)),

@@ -29,6 +29,7 @@ pub static VARIANT: Variant = Variant {
     family: Family::Linear,
     summary: "FAVOR+: softmax estimated without bias by positive orthogonal random features",
     time: "O(N·m·D)",
+    state: "m·(Dv + 1)",
     source: "Choromanski et al., Rethinking Attention with Performers, ICLR 2021, lemma 1",
     parameters: &[
         Parameter {

@@ -30,6 +30,7 @@ pub static VARIANT: Variant = Variant {
     family: Family::Linear,
     summary: "LinRec: linear attention with L2-normalised elu features and signed weights",
     time: "O(N·D²)",
+    state: "D·Dv",
     source: "Liu et al., LinRec, SIGIR 2023, arXiv 2411.01537",
     parameters: &[Parameter {
         name: "normalisation",

@@ -19,6 +19,7 @@ pub static NAIVE_GEMM: Variant = Variant {
     family: Family::Naive,
     summary: "softmax attention by two tuned matrix products; materialises S",
     time: "O(N²·D)",
+    state: "N·(D + Dv)",
     source: "Vaswani et al. 2017, Attention Is All You Need, eq. 1",
     parameters: &[],
     build: |_: &Parameters| Ok(Box::new(NaiveGemm)),

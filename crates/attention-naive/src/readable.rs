@@ -15,6 +15,7 @@ pub static NAIVE: Variant = Variant {
     family: Family::Naive,
     summary: "softmax attention by its definition, in loops; materialises S",
     time: "O(N²·D)",
+    state: "N·(D + Dv)",
     source: "Vaswani et al. 2017, Attention Is All You Need, eq. 1",
     parameters: &[],
     build: |_: &Parameters| Ok(Box::new(Naive)),

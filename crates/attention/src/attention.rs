@@ -18,21 +18,9 @@ use crate::oracle;
 use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
+use crate::tensors::TensorSpec;
 use crate::workers::Workers;
 use ndarray::{Array2, ArrayView4};
-
-/// A tensor that a variant needs beside Q, K and V.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// The name under which [`Problem::with_tensor`] gives it.
-    pub name: &'static str,
-    /// Whether it is learned (a projection, a feature map) or an input (gates, timestamps).
-    pub learned: bool,
-    /// Its shape for the geometry that was asked about.
-    pub shape: Vec<usize>,
-    /// What it is, in a line.
-    pub summary: &'static str,
-}
 
 /// A variant in f64 for some query rows of one history and head.
 #[derive(Debug, Clone, PartialEq)]

@@ -50,6 +50,22 @@ pub enum Error {
         /// What is wrong with them.
         reason: String,
     },
+    /// A side input or learned parameter that is missing or does not fit.
+    #[error(
+        "{variant} needs the tensor `{name}` ({summary}) of shape {expected:?}, row-major, and found {found}"
+    )]
+    Tensor {
+        /// The variant's registered name.
+        variant: &'static str,
+        /// The tensor's name.
+        name: &'static str,
+        /// What it is, in a line.
+        summary: &'static str,
+        /// The shape that fits.
+        expected: Vec<usize>,
+        /// What was given.
+        found: String,
+    },
     /// A thread pool could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {

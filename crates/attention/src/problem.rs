@@ -6,6 +6,7 @@ use crate::error::{Error, Result, expect_shape};
 use crate::geometry::Geometry;
 use crate::mask::{Mask, SequenceMask};
 use crate::shape::Shape;
+use crate::tensors::Tensors;
 use ndarray::{ArrayView2, ArrayView4, ArrayViewD, Axis, CowArray, Ix4};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -161,25 +162,40 @@ impl<'a> Problem<'a> {
         self
     }
 
+    /// The same problem, borrowed, with a variant's tensors; those that it has already stay.
+    #[must_use]
+    pub fn supplied<'b>(&'b self, tensors: &'b Tensors) -> Problem<'b> {
+        let mut problem = self.borrowed();
+        for (name, tensor) in tensors.iter() {
+            problem.tensors.entry(name).or_insert(tensor);
+        }
+        problem
+    }
+
     /// The same problem, borrowed, with a variant's pattern added to its mask.
     ///
     /// # Errors
     /// [`Error::Shape`] where the pattern does not fit.
     pub fn patterned(&self, pattern: &Mask) -> Result<Problem<'_>> {
+        let geometry = self.geometry.with_pattern(pattern)?;
         Ok(Problem {
+            geometry,
+            ..self.borrowed()
+        })
+    }
+
+    fn borrowed(&self) -> Problem<'_> {
+        let tensors = self.tensors.iter();
+        Problem {
             q: self.q.view().into(),
             k: self.k.view().into(),
             v: self.v.view().into(),
-            geometry: self.geometry.with_pattern(pattern)?,
+            geometry: self.geometry.clone(),
             scale: self.scale,
             bias: self.bias.as_ref().map(Bias::reborrow),
             dropout: self.dropout,
-            tensors: self
-                .tensors
-                .iter()
-                .map(|(name, t)| (*name, t.view()))
-                .collect(),
-        })
+            tensors: tensors.map(|(name, t)| (*name, t.view())).collect(),
+        }
     }
 
     /// Sizes, layout and mask.

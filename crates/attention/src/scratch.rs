@@ -10,6 +10,7 @@ const LINE: usize = 16;
 #[derive(Debug, Default)]
 pub struct Scratch {
     buffer: Vec<f32>,
+    guarded: u64,
 }
 
 impl Scratch {
@@ -28,6 +29,16 @@ impl Scratch {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         4 * self.buffer.len() as u64
+    }
+
+    /// Notes rows whose normaliser was so small that its documented floor was taken instead.
+    pub fn note_guarded(&mut self, rows: u64) {
+        self.guarded += rows;
+    }
+
+    /// Rows noted since the last call, which begins a new count.
+    pub fn take_guarded(&mut self) -> u64 {
+        std::mem::take(&mut self.guarded)
     }
 
     /// Bytes that [`parts`](Self::parts) of this size take.

@@ -195,6 +195,8 @@ pub struct Variant {
     pub summary: &'static str,
     /// Time in the sequence length N, as text: `O(N²·D)`.
     pub time: &'static str,
+    /// What is kept of one head of a history of N to answer further queries, as text: `N·(D + Dv)`.
+    pub state: &'static str,
     /// Paper, section or equation.
     pub source: &'static str,
     /// Its parameters.

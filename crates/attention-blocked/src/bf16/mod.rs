@@ -29,6 +29,7 @@ pub static BLOCKED_BF16: Variant = Variant {
     family: Family::Blocked,
     summary: "softmax attention on inputs rounded to bf16, sums in f32",
     time: "O(N²·D)",
+    state: "N·(D + Dv)",
     source: "Dao et al. 2022, FlashAttention, Algorithm 1; Kalamkar et al. 2019, bf16, section 3",
     parameters: &[Parameter {
         name: "isa",

@@ -35,6 +35,7 @@ pub static BLOCKED_INT8: Variant = Variant {
     family: Family::Blocked,
     summary: "softmax attention on queries and keys rounded to int8, values to bf16",
     time: "O(N²·D)",
+    state: "N·(D + Dv)",
     source: "Zhang et al. 2025, SageAttention, section 4",
     parameters: &[Parameter {
         name: "isa",

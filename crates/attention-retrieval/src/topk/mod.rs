@@ -33,6 +33,7 @@ pub static VARIANT: Variant = Variant {
     family: Family::Retrieval,
     summary: "softmax attention of each query over the k keys of the largest scores",
     time: "O(N²·D + N·k·D)",
+    state: "N·(D + Dv)",
     source: "Qi et al., SIM, CIKM 2020 (soft search)",
     parameters: &[Parameter {
         name: "k",

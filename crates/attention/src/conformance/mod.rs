@@ -18,6 +18,7 @@ mod gradients;
 mod inputs;
 mod layouts;
 mod masks;
+mod supplied;
 
 use crate::attention::Attention;
 use crate::variant::{Parameters, Variant};
@@ -165,11 +166,12 @@ pub static CHECKS: &[Check] = &[
 /// Runs every check on a variant.
 #[must_use]
 pub fn run(attention: &dyn Attention) -> Vec<Outcome> {
+    let supplied = supplied::Supplied(attention);
     CHECKS
         .iter()
         .map(|check| Outcome {
             check,
-            verdict: (check.run)(attention),
+            verdict: (check.run)(&supplied),
         })
         .collect()
 }
