@@ -72,29 +72,33 @@ unsafe fn score<V: Vector, E: Element, const Q: usize, const K: usize, const FET
             for (n, key) in keys.iter_mut().enumerate() {
                 *key = k.at((j + n).min(k.rows - 1));
             }
-            let mut sums = [[V::splat(0.0); K]; Q];
-            let mut columns = [V::splat(0.0); K];
+            let mut sums = [[V::splat(0.0); Q]; K];
             let mut t = 0;
-            while t + V::LANES <= d {
-                for (column, key) in columns.iter_mut().zip(&keys) {
-                    let key = key.add(t);
-                    *column = E::load(key);
-                    if FETCH {
-                        ahead.fetch::<V, E>(key, t);
-                    }
+            // Four vectors of a key after one another: memory is read in its order, which is a fifth
+            // faster where it comes from no cache.
+            while t + 4 * V::LANES <= d {
+                for (key, sums) in keys.iter().zip(&mut sums) {
+                    multiply::<V, E, Q, FETCH>(q, q_stride, *key, t, sums, ahead);
+                    multiply::<V, E, Q, FETCH>(q, q_stride, *key, t + V::LANES, sums, ahead);
+                    multiply::<V, E, Q, FETCH>(q, q_stride, *key, t + 2 * V::LANES, sums, ahead);
+                    multiply::<V, E, Q, FETCH>(q, q_stride, *key, t + 3 * V::LANES, sums, ahead);
                 }
-                multiply(q.add(t), q_stride, &columns, &mut sums);
+                t += 4 * V::LANES;
+            }
+            while t + V::LANES <= d {
+                for (key, sums) in keys.iter().zip(&mut sums) {
+                    multiply::<V, E, Q, FETCH>(q, q_stride, *key, t, sums, ahead);
+                }
                 t += V::LANES;
             }
             if t < d {
-                for (column, key) in columns.iter_mut().zip(&keys) {
+                for (key, sums) in keys.iter().zip(&mut sums) {
                     let key = key.add(t);
-                    *column = E::load_last(key, d - t);
                     if FETCH {
                         ahead.fetch::<V, E>(key, t);
                     }
+                    add_products(q.add(t), q_stride, E::load_last(key, d - t), sums);
                 }
-                multiply(q.add(t), q_stride, &columns, &mut sums);
             }
             write(&sums, s.add(j), s_stride);
             j += K;
@@ -102,29 +106,44 @@ unsafe fn score<V: Vector, E: Element, const Q: usize, const K: usize, const FET
     }
 }
 
-/// Adds the products of one vector of columns of `Q` queries and `K` keys.
+/// Adds the products of the vector of columns from `t` on of `Q` queries and a key.
 #[inline(always)]
-unsafe fn multiply<V: Vector, const Q: usize, const K: usize>(
+unsafe fn multiply<V: Vector, E: Element, const Q: usize, const FETCH: bool>(
     q: *const f32,
     q_stride: usize,
-    columns: &[V; K],
-    sums: &mut [[V; K]; Q],
+    key: *const E,
+    t: usize,
+    sums: &mut [V; Q],
+    ahead: Ahead,
 ) {
-    for (n, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller's.
-        unsafe {
-            let query = V::load(q.add(n * q_stride));
-            for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = query.mul_add(*column, *sum);
-            }
+    // SAFETY: the caller's.
+    unsafe {
+        let key = key.add(t);
+        if FETCH {
+            ahead.fetch::<V, E>(key, t);
         }
+        add_products(q.add(t), q_stride, E::load(key), sums);
+    }
+}
+
+/// Adds the products of a vector of columns of `Q` queries and a key.
+#[inline(always)]
+unsafe fn add_products<V: Vector, const Q: usize>(
+    q: *const f32,
+    q_stride: usize,
+    column: V,
+    sums: &mut [V; Q],
+) {
+    for (m, sum) in sums.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *sum = unsafe { V::load(q.add(m * q_stride)).mul_add(column, *sum) };
     }
 }
 
 /// Writes the sums over lanes, a row of `K` scores for each query.
 #[inline(always)]
 unsafe fn write<V: Vector, const Q: usize, const K: usize>(
-    sums: &[[V; K]; Q],
+    sums: &[[V; Q]; K],
     s: *mut f32,
     s_stride: usize,
 ) {
@@ -132,7 +151,7 @@ unsafe fn write<V: Vector, const Q: usize, const K: usize>(
     while n < Q * K {
         let mut eight = [sums[0][0]; EIGHT];
         for (m, sum) in eight.iter_mut().enumerate() {
-            *sum = sums[(n + m) / K][(n + m) % K];
+            *sum = sums[(n + m) % K][(n + m) / K];
         }
         // SAFETY: the caller's.
         unsafe {
