@@ -4,13 +4,30 @@ use crate::decode::{self, Plan};
 use crate::simd::{
     Block, DROP_FLOATS, Drop, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack,
 };
-use crate::tile::{Groups, Lanes, Tiles, finish, hide_outside_band};
+use crate::tile::{Degree, Groups, Lanes, Tiles, finish, hide_outside_band};
 use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
 use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Shape, Workers};
 use ndarray::ArrayView2;
 use std::ops::Range;
+
+/// How a call is computed, whatever the problem.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) isa: Isa,
+    /// Of 2^x in tiles; few queries over many keys take the best there is.
+    pub(crate) degree: Degree,
+}
+
+impl From<Isa> for How {
+    fn from(isa: Isa) -> Self {
+        Self {
+            isa,
+            degree: Degree::Five,
+        }
+    }
+}
 
 /// Working memory of one worker that computes tiles, in floats.
 fn tile_floats(shape: &Shape) -> usize {
@@ -25,7 +42,7 @@ pub(crate) fn scratch_bytes(geometry: &Geometry, threads: usize) -> u64 {
 
 /// Writes O, and L where there is room for it.
 pub(crate) fn forward(
-    isa: Isa,
+    how: How,
     problem: &Problem<'_>,
     out: OutputMut<'_>,
     workers: &Workers,
@@ -41,14 +58,14 @@ pub(crate) fn forward(
         blocks = blocks.last_first();
     }
     let head = |sequence, head| problem.head(sequence, head);
-    answer(isa, problem, &plan, head, (blocks, grows), workers, scratch);
+    answer(how, problem, &plan, head, (blocks, grows), workers, scratch);
 }
 
 /// Writes O, and L where there is room for it, for `blocks` of up to [`QUERIES`] queries each, in the
 /// order of histories and heads, and whether the last of a head comes first: from `source` where the
 /// plan splits a history, else from `head`.
 pub(crate) fn answer<'h, 'o, S: decode::Source>(
-    isa: Isa,
+    how: How,
     source: &S,
     plan: &Plan<impl Fn(usize) -> (usize, Range<usize>) + Sync>,
     head: impl Fn(usize, usize) -> Head<'h> + Sync,
@@ -60,7 +77,7 @@ pub(crate) fn answer<'h, 'o, S: decode::Source>(
     let (partials, floats, parts) = plan.memory(own, workers.threads(), scratch);
     if !partials.is_empty() {
         let parts = parts.chunks_exact_mut(floats);
-        decode::chunks(isa, source, plan, partials, workers, parts);
+        decode::chunks(how.isa, source, plan, partials, workers, parts);
     }
     let blocks = plan.with_partials(blocks, partials);
     let parts = parts.chunks_exact_mut(floats);
@@ -84,10 +101,11 @@ pub(crate) fn answer<'h, 'o, S: decode::Source>(
             head,
             block,
             drop,
+            degree: how.degree,
             tiles,
             fetches: opens_head || outgrow_cache(&head),
         };
-        dispatch(isa, task);
+        dispatch(how.isa, task);
     });
 }
 
@@ -116,6 +134,7 @@ struct Task<'h, 'o, 'm> {
     block: RowBlock<'o>,
     /// Dropout's choices for the block.
     drop: Option<Drop>,
+    degree: Degree,
     tiles: Tiles<'m>,
     /// Whether keys and values have to be fetched ahead: in the first block of a head, which finds them
     /// in no cache, and where a head has more of them than the cache holds.
@@ -209,7 +228,8 @@ impl Task<'_, '_, '_> {
                     Cover::Pairs => self.hide_pairs(&piece),
                 }
                 hidden |= piece.cover != Cover::All;
-                self.tiles.exponentiate::<V>(keys, lanes, fresh);
+                self.tiles
+                    .exponentiate::<V>(keys, lanes, fresh, self.degree);
                 if let Some(drop) = &self.drop {
                     self.tiles
                         .drop_weights::<V>(drop, piece.keys.clone(), lanes);

@@ -60,7 +60,7 @@ pub use variants::{BLOCKED, RANDOM_BLOCKS, SLIDING_WINDOW};
 pub fn attend(problem: &Problem<'_>, workers: &Workers) -> Output {
     let mut output = Output::poisoned(problem.geometry(), true);
     forward::forward(
-        Isa::detect(),
+        Isa::detect().into(),
         problem,
         output.view_mut(),
         workers,

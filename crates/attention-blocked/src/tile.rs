@@ -13,6 +13,34 @@ use std::ops::Range;
 /// A weight of 2^8 is as exact in f32 as one of 1, and most tiles then rescale nothing.
 const HEADROOM: f32 = 8.0;
 
+/// The degree of the polynomial that stands for 2^x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Degree {
+    Three,
+    Four,
+    Five,
+}
+
+impl Degree {
+    /// Of 3, 4 and all that is more.
+    pub(crate) fn of(degree: usize) -> Self {
+        match degree {
+            3 => Self::Three,
+            4 => Self::Four,
+            _ => Self::Five,
+        }
+    }
+
+    /// The largest relative error of a weight.
+    pub(crate) fn error(self) -> f64 {
+        match self {
+            Self::Three => 9e-5,
+            Self::Four => 3e-6,
+            Self::Five => 2e-7,
+        }
+    }
+}
+
 /// Working memory of one task, `[rows, QUERIES]` each.
 pub(crate) struct Tiles<'a> {
     /// Qᵀ `[D, QUERIES]`, with scale·log2(e) folded in.
@@ -135,6 +163,7 @@ impl<'a> Tiles<'a> {
         keys: usize,
         lanes: Lanes,
         first: bool,
+        degree: Degree,
     ) {
         let mut v = 0;
         while v < lanes.vectors {
@@ -143,10 +172,10 @@ impl<'a> Tiles<'a> {
             // SAFETY: as the caller's, for the lanes from `lane` on.
             unsafe {
                 match columns {
-                    4 => self.exponentiate_columns::<V, 4>(keys, lane, first),
-                    3 => self.exponentiate_columns::<V, 3>(keys, lane, first),
-                    2 => self.exponentiate_columns::<V, 2>(keys, lane, first),
-                    _ => self.exponentiate_columns::<V, 1>(keys, lane, first),
+                    4 => self.exponentiate_columns::<V, 4>(keys, lane, first, degree),
+                    3 => self.exponentiate_columns::<V, 3>(keys, lane, first, degree),
+                    2 => self.exponentiate_columns::<V, 2>(keys, lane, first, degree),
+                    _ => self.exponentiate_columns::<V, 1>(keys, lane, first, degree),
                 }
             }
             v += columns;
@@ -159,6 +188,7 @@ impl<'a> Tiles<'a> {
         keys: usize,
         lane: usize,
         first: bool,
+        degree: Degree,
     ) {
         // SAFETY: every row of the tiles has QUERIES floats, a multiple of the vector's width.
         unsafe {
@@ -189,15 +219,11 @@ impl<'a> Tiles<'a> {
                 // Where nothing was visible so far, -inf - -inf must not become NaN.
                 shift[c] = reference.zero_where_negative_infinite(reference);
             }
-            let mut sum = [V::splat(0.0); C];
-            for j in 0..keys {
-                for c in 0..C {
-                    let at = st.add(j * QUERIES + c * V::LANES);
-                    let p = V::load(at).sub(shift[c]).exp2();
-                    p.store(at);
-                    sum[c] = sum[c].add(p);
-                }
-            }
+            let sum = match degree {
+                Degree::Three => raise::<V, C, 3>(st, keys, shift),
+                Degree::Four => raise::<V, C, 4>(st, keys, shift),
+                Degree::Five => raise::<V, C, 5>(st, keys, shift),
+            };
             for (c, sum) in sum.into_iter().enumerate() {
                 let at = self.sum.as_mut_ptr().add(lane + c * V::LANES);
                 let before = if first { V::splat(0.0) } else { V::load(at) };
@@ -259,6 +285,28 @@ impl<'a> Tiles<'a> {
             }
         }
         lanes[..queries].iter().all(|&x| x == 0.0)
+    }
+}
+
+/// 2^(x - shift) in place of x, row by row; gives the sums of the columns.
+#[inline(always)]
+unsafe fn raise<V: Vector, const C: usize, const DEGREE: usize>(
+    st: *mut f32,
+    keys: usize,
+    shift: [V; C],
+) -> [V; C] {
+    // SAFETY: the caller's rows of QUERIES floats, and its vector.
+    unsafe {
+        let mut sum = [V::splat(0.0); C];
+        for j in 0..keys {
+            for c in 0..C {
+                let at = st.add(j * QUERIES + c * V::LANES);
+                let p = V::load(at).sub(shift[c]).exp2_by::<DEGREE>();
+                p.store(at);
+                sum[c] = sum[c].add(p);
+            }
+        }
+        sum
     }
 }
 

@@ -1,7 +1,9 @@
 //! The registered variants: one kernel, three choices of what to look at.
 
 use crate::decode::{Precision, prepare_on};
+use crate::forward::How;
 use crate::simd::Isa;
+use crate::tile::Degree;
 use crate::{backward, forward};
 use attention::mask::BlockMask;
 use attention::variant::{Kind, Parameter, Parameters, Value};
@@ -19,18 +21,28 @@ pub static BLOCKED: Variant = Variant {
     time: "O(N²·D)",
     state: "N·(D + Dv)",
     source: "Dao et al. 2022, FlashAttention, Algorithm 1; Milakov & Gimelshein 2018",
-    parameters: &[Parameter {
-        name: "isa",
-        kind: Kind::Word(&["auto", "avx512", "avx2", "portable"]),
-        default: Value::Word("auto"),
-        summary: "the instruction set to run on; auto takes the best there is",
-    }],
+    parameters: &[
+        Parameter {
+            name: "isa",
+            kind: Kind::Word(&["auto", "avx512", "avx2", "portable"]),
+            default: Value::Word("auto"),
+            summary: "the instruction set to run on; auto takes the best there is",
+        },
+        Parameter {
+            name: "exp-degree",
+            kind: Kind::Integer { min: 3, max: 5 },
+            default: Value::Integer(5),
+            summary: "of the polynomial for 2^x in forward: weights to 9e-5, 3e-6 or 2e-7",
+        },
+    ],
     build: |parameters: &Parameters| {
-        let isa = Isa::named(parameters.word("isa"))?;
         Ok(Box::new(Blocked {
             variant: &BLOCKED,
             pattern: Pattern::All,
-            isa,
+            how: How {
+                isa: Isa::named(parameters.word("isa"))?,
+                degree: Degree::of(parameters.integer("exp-degree")),
+            },
         }))
     },
 };
@@ -57,7 +69,7 @@ pub static SLIDING_WINDOW: Variant = Variant {
         Ok(Box::new(Blocked {
             variant: &SLIDING_WINDOW,
             pattern,
-            isa: Isa::detect(),
+            how: Isa::detect().into(),
         }))
     },
 };
@@ -102,7 +114,7 @@ pub static RANDOM_BLOCKS: Variant = Variant {
         Ok(Box::new(Blocked {
             variant: &RANDOM_BLOCKS,
             pattern,
-            isa: Isa::detect(),
+            how: Isa::detect().into(),
         }))
     },
 };
@@ -121,12 +133,12 @@ enum Pattern {
 struct Blocked {
     variant: &'static Variant,
     pattern: Pattern,
-    isa: Isa,
+    how: How,
 }
 
 impl Attention for Blocked {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all(self.variant.name, true)
+        Capabilities::all(self.variant.name, self.how.degree == Degree::Five)
     }
 
     fn pattern(&self, geometry: &Geometry) -> Result<Option<Mask>> {
@@ -164,11 +176,11 @@ impl Attention for Blocked {
         scratch: &mut Scratch,
     ) -> Result<()> {
         self.capabilities().admit(problem, &out)?;
-        let isa = self.isa;
+        let how = self.how;
         match self.pattern(problem.geometry())? {
-            None => forward::forward(isa, problem, out, workers, scratch),
+            None => forward::forward(how, problem, out, workers, scratch),
             Some(pattern) => {
-                forward::forward(isa, &problem.patterned(&pattern)?, out, workers, scratch);
+                forward::forward(how, &problem.patterned(&pattern)?, out, workers, scratch);
             }
         }
         Ok(())
@@ -185,7 +197,7 @@ impl Attention for Blocked {
     ) -> Result<()> {
         self.capabilities()
             .admit_backward(problem, saved, &d_o, out)?;
-        let isa = self.isa;
+        let isa = self.how.isa;
         match self.pattern(problem.geometry())? {
             None => backward::backward(isa, problem, saved, d_o, out, workers, scratch),
             Some(pattern) => {
@@ -205,10 +217,16 @@ impl Attention for Blocked {
         forward::scratch_bytes(geometry, threads)
     }
 
+    /// As for any exact kernel, and what the polynomial leaves.
+    fn error_budget(&self, max_abs_score: f64) -> f64 {
+        let rounding = (8.0 * f64::from(f32::EPSILON) * max_abs_score).max(1.8e-6);
+        rounding + self.how.degree.error()
+    }
+
     fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
         self.capabilities().admit_prepare(problem)?;
         let pattern = self.pattern(problem.geometry())?.unwrap_or_default();
         let problem = problem.patterned(&pattern)?;
-        Ok(prepare_on(self.isa, Precision::F32, &problem, workers))
+        Ok(prepare_on(self.how.isa, Precision::F32, &problem, workers))
     }
 }

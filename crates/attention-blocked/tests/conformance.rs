@@ -8,7 +8,9 @@ use attention_blocked::{BLOCKED, BLOCKED_BF16, BLOCKED_INT8, Isa, RANDOM_BLOCKS,
 #[test]
 fn blocked_conforms_on_every_instruction_set() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        hold(&BLOCKED, &[("isa", isa.name())]).unwrap();
+        for degree in ["3", "4", "5"] {
+            hold(&BLOCKED, &[("isa", isa.name()), ("exp-degree", degree)]).unwrap();
+        }
     }
 }
 

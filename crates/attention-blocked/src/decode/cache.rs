@@ -183,7 +183,7 @@ impl<E: Element> Prepared for Cache<E> {
         };
         let blocks = out.row_blocks(&geometry, QUERIES);
         forward::answer(
-            self.isa,
+            self.isa.into(),
             &call,
             &plan,
             head,

@@ -81,7 +81,7 @@ pub(crate) trait Values {
     #[inline(always)]
     unsafe fn exp2(x: Self::V) -> Self::V {
         // SAFETY: the caller's.
-        unsafe { x.exp2() }
+        unsafe { x.exp2_by::<3>() }
     }
 
     /// Writes the weights of pair `pair` into the tile of scores, from which they come: no row behind

@@ -68,12 +68,12 @@ impl Vector for __m256 {
         unsafe { _mm256_max_ps(self, other) }
     }
     #[inline(always)]
-    unsafe fn exp2(self) -> Self {
+    unsafe fn exp2_by<const DEGREE: usize>(self) -> Self {
         // SAFETY: as stated above. The biased exponent of 2^-127 is 0, which reads as the number 0.
         unsafe {
             let x = _mm256_max_ps(_mm256_set1_ps(-127.0), self);
             let n = _mm256_floor_ps(x);
-            let p = exp2_of_fraction(_mm256_sub_ps(x, n));
+            let p = exp2_of_fraction::<_, DEGREE>(_mm256_sub_ps(x, n));
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased)))
         }

@@ -67,11 +67,11 @@ impl Vector for __m512 {
         unsafe { _mm512_max_ps(self, other) }
     }
     #[inline(always)]
-    unsafe fn exp2(self) -> Self {
+    unsafe fn exp2_by<const DEGREE: usize>(self) -> Self {
         // SAFETY: as stated above. The remainder of an infinity is 0; scaling takes the floor of self.
         unsafe {
             let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self);
-            _mm512_scalef_ps(exp2_of_fraction(r), self)
+            _mm512_scalef_ps(exp2_of_fraction::<_, DEGREE>(r), self)
         }
     }
     #[inline(always)]

@@ -56,7 +56,7 @@ impl Vector for Lanes {
         self.zip(other, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
-    unsafe fn exp2(self) -> Self {
+    unsafe fn exp2_by<const DEGREE: usize>(self) -> Self {
         // Adding 1.5·2^23 leaves the nearest integer; exact for the range of exponents.
         const ROUND: f32 = 12_582_912.0;
         let x = self.0.map(|x| if x < -127.0 { -127.0 } else { x });
@@ -66,7 +66,7 @@ impl Vector for Lanes {
         });
         let r = Self(std::array::from_fn(|l| x[l] - n[l]));
         // SAFETY: nothing beyond the base instructions is used.
-        let p = unsafe { exp2_of_fraction(r) };
+        let p = unsafe { exp2_of_fraction::<_, DEGREE>(r) };
         // The biased exponent of 2^-127 is 0, which reads as the number 0.
         Self(std::array::from_fn(|l| {
             p.0[l] * f32::from_bits(((n[l] as i32 + 127) as u32) << 23)

@@ -6,19 +6,30 @@ use super::lanewise::Lanewise;
 /// Queries in a block, and floats between the rows of every transposed tile.
 pub const QUERIES: usize = 64;
 
-/// 2^r on [0, 1) as a polynomial of degree five, highest power first: the minimax fit of the relative
-/// error with the last coefficient fixed at 1, rounded to f32; relative error below 1.5e-7 as evaluated.
+/// 2^r on [0, 1) as polynomials of degree 3, 4 and 5, highest power first: minimax fits of the relative
+/// error with the last coefficient fixed at 1, rounded to f32. Relative errors below 8.6e-5, 3e-6 and
+/// 1.5e-7 as evaluated.
 ///
 /// A remainder counted from the integer below, not from the nearest, costs no accuracy and lets
 /// AVX-512 take it in one instruction.
-#[allow(clippy::approx_constant)] // a fitted coefficient, not ln 2
-const EXP2: [f32; 6] = [
-    1.867_130_3e-3,
-    9.017_032e-3,
-    5.579_991_6e-2,
-    2.401_644_6e-1,
-    6.931_513e-1,
-    1.0,
+#[allow(clippy::approx_constant)] // fitted coefficients, not ln 2
+const EXP2: [&[f32]; 3] = [
+    &[7.706_704e-2, 2.276_45e-1, 6.951_168e-1, 1.0],
+    &[
+        1.342_668_5e-2,
+        5.224_247_3e-2,
+        2.412_802e-1,
+        6.930_448_4e-1,
+        1.0,
+    ],
+    &[
+        1.867_130_3e-3,
+        9.017_032e-3,
+        5.579_991_6e-2,
+        2.401_644_6e-1,
+        6.931_513e-1,
+        1.0,
+    ],
 ];
 
 /// f32 lanes of one register.
@@ -52,8 +63,15 @@ pub trait Vector: Draw + Lanewise {
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// The larger; `other` where either is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// 2^self for self <= 126: 0 far below -126, NaN for NaN; relative error below 2e-7.
-    unsafe fn exp2(self) -> Self;
+    /// 2^self for self <= 126: 0 far below -126, NaN for NaN; by a polynomial of degree 3, 4 or 5, with a
+    /// relative error below 9e-5, 3e-6 or 2e-7.
+    unsafe fn exp2_by<const DEGREE: usize>(self) -> Self;
+    /// [`exp2_by`](Self::exp2_by) degree 5: as good as f32 gets.
+    #[inline(always)]
+    unsafe fn exp2(self) -> Self {
+        // SAFETY: the caller's.
+        unsafe { self.exp2_by::<5>() }
+    }
     /// Whether any lane of self is greater than other's.
     unsafe fn any_greater(self, other: Self) -> bool;
     /// Lanes of `a` where self is greater than `bound`, of `b` elsewhere.
@@ -83,16 +101,17 @@ pub struct Block<P> {
     pub width: usize,
 }
 
-/// The polynomial of [`Vector::exp2`], for r in [0, 1].
+/// The polynomial of [`Vector::exp2_by`], for r in [0, 1].
 ///
 /// # Safety
 /// As for [`Vector`].
 #[inline(always)]
-pub(super) unsafe fn exp2_of_fraction<V: Vector>(r: V) -> V {
+pub(super) unsafe fn exp2_of_fraction<V: Vector, const DEGREE: usize>(r: V) -> V {
     // SAFETY: arithmetic alone, and the caller runs where V's instructions are enabled.
     unsafe {
-        let mut p = V::splat(EXP2[0]);
-        for c in &EXP2[1..] {
+        let coefficients = const { EXP2[DEGREE - 3] };
+        let mut p = V::splat(coefficients[0]);
+        for c in &coefficients[1..] {
             p = p.mul_add(r, V::splat(*c));
         }
         p
