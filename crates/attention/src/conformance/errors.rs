@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::agree::held;
-use super::inputs::{Tensors, shape};
+use super::inputs::{self, shape};
 use crate::attention::Attention;
 use crate::capabilities::Feature;
 use crate::error::Error;
@@ -10,11 +10,12 @@ use crate::gradients::Gradients;
 use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
+use crate::tensors::Tensors;
 use crate::workers::Workers;
-use ndarray::{Array3, Array4};
+use ndarray::{Array3, Array4, ArrayD};
 
 pub(super) fn typed(attention: &dyn Attention) -> Verdict {
-    let tensors = Tensors::new(shape([2, 2, 2, 6, 7, 4, 3]), 1);
+    let tensors = inputs::Tensors::new(shape([2, 2, 2, 6, 7, 4, 3]), 1);
     let problem = tensors.problem().map_err(|e| e.to_string())?;
     let call = |out: OutputMut<'_>| {
         attention.forward(&problem, out, &Workers::serial(), &mut Scratch::new())
@@ -63,6 +64,7 @@ pub(super) fn typed(attention: &dyn Attention) -> Verdict {
     if attention.capabilities().has(Feature::Backward) {
         backward(attention, &problem)?;
     }
+    misfits(attention, &problem)?;
 
     let (q, k) = (&tensors.q, &tensors.k);
     let wide = Array4::zeros((2, 2, 7, 5));
@@ -95,22 +97,59 @@ fn backward(attention: &dyn Attention, problem: &Problem<'_>) -> Result<(), Stri
     let saved = Output::poisoned(problem.geometry(), true);
     let mut short = Gradients::zeros(problem);
     short.dk = Array4::zeros((2, 2, 6, 4));
-    let without = Output::poisoned(problem.geometry(), false);
-    let cases = [
+    let mut cases = vec![
         ("dK", call(&saved, &saved.o, &mut short)),
-        (
-            "L",
-            call(&without, &saved.o, &mut Gradients::zeros(problem)),
-        ),
         (
             "dO",
             call(&saved, &short.dk, &mut Gradients::zeros(problem)),
         ),
     ];
+    if attention.capabilities().has(Feature::LogSumExp) {
+        let without = Output::poisoned(problem.geometry(), false);
+        let result = call(&without, &saved.o, &mut Gradients::zeros(problem));
+        cases.push(("L", result));
+    }
     for (letter, result) in cases {
         match result {
             Err(Error::Shape { tensor, .. }) if tensor == letter => {}
             other => return Err(format!("backward with a wrong {letter} gave {other:?}")),
+        }
+    }
+    Ok(())
+}
+
+/// A tensor of a wrong shape, in forward and backward.
+fn misfits(attention: &dyn Attention, problem: &Problem<'_>) -> Result<(), String> {
+    for spec in attention.tensors(problem.geometry()) {
+        let mut shape = spec.shape.clone();
+        shape.push(1);
+        let (misfit, others) = (ArrayD::zeros(shape), Tensors::default());
+        let problem = problem.supplied(&others);
+        let problem = problem.with_tensor(spec.name, misfit.view());
+        let (workers, mut scratch) = (Workers::serial(), Scratch::new());
+        let mut saved = Output::poisoned(problem.geometry(), false);
+        let forward = attention.forward(&problem, saved.view_mut(), &workers, &mut scratch);
+        let mut results = vec![("forward", forward)];
+        if attention.capabilities().has(Feature::Backward) {
+            let saved = Output::poisoned(
+                problem.geometry(),
+                attention.capabilities().has(Feature::LogSumExp),
+            );
+            let (d_o, mut out) = (saved.o.view(), Gradients::zeros(&problem));
+            let backward =
+                attention.backward(&problem, &saved, d_o, &mut out, &workers, &mut scratch);
+            results.push(("backward", backward));
+        }
+        for (call, result) in results {
+            match result {
+                Err(Error::Tensor { name, .. }) if name == spec.name => {}
+                other => {
+                    let name = spec.name;
+                    return Err(format!(
+                        "{call} with a `{name}` of wrong shape gave {other:?}"
+                    ));
+                }
+            }
         }
     }
     Ok(())

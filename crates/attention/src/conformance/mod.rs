@@ -158,8 +158,13 @@ pub static CHECKS: &[Check] = &[
     },
     Check {
         name: "gradients",
-        protects: "backward is the derivative of forward",
+        protects: "backward is the derivative of forward, by every tensor",
         run: gradients::finite_differences,
+    },
+    Check {
+        name: "gradient bits",
+        protects: "the same gradients for 1, 2 and 4 threads, in the memory that was foretold",
+        run: gradients::same_bits,
     },
 ];
 

@@ -10,18 +10,19 @@ use crate::mask::Mask;
 use crate::output::{Output, OutputMut};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
-use crate::tensors::Tensors;
+use crate::tensors::{TensorSpec, Tensors};
 use crate::workers::Workers;
 use ndarray::ArrayView4;
 
 /// Of the tensors as they begin; any will do.
 const SEED: u64 = 1;
 
-/// The checks ask for Q, K and V alone; what a variant needs beside them is put in here.
+/// Most checks ask for Q, K and V alone; what a variant needs beside them is put in here. What a check
+/// gives itself stays.
 pub(super) struct Supplied<'a>(pub(super) &'a dyn Attention);
 
 impl Supplied<'_> {
-    fn tensors(&self, problem: &Problem<'_>) -> Tensors {
+    fn as_they_begin(&self, problem: &Problem<'_>) -> Tensors {
         Tensors::of(self.0, problem.geometry(), SEED)
     }
 }
@@ -38,13 +39,17 @@ impl Attention for Supplied<'_> {
         workers: &Workers,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let tensors = self.tensors(problem);
+        let tensors = self.as_they_begin(problem);
         let problem = problem.supplied(&tensors);
         self.0.forward(&problem, out, workers, scratch)
     }
 
     fn pattern(&self, geometry: &Geometry) -> Result<Option<Mask>> {
         self.0.pattern(geometry)
+    }
+
+    fn tensors(&self, geometry: &Geometry) -> Vec<TensorSpec> {
+        self.0.tensors(geometry)
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
@@ -70,7 +75,7 @@ impl Attention for Supplied<'_> {
         head: usize,
         rows: &[usize],
     ) -> Result<Form> {
-        let tensors = self.tensors(problem);
+        let tensors = self.as_they_begin(problem);
         let problem = problem.supplied(&tensors);
         self.0.form_f64(&problem, sequence, head, rows)
     }
@@ -88,7 +93,7 @@ impl Attention for Supplied<'_> {
         workers: &Workers,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let tensors = self.tensors(problem);
+        let tensors = self.as_they_begin(problem);
         let problem = problem.supplied(&tensors);
         for (name, tensor) in problem.tensors() {
             let gradient = out.tensors.entry(name);
@@ -98,7 +103,7 @@ impl Attention for Supplied<'_> {
     }
 
     fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
-        let tensors = self.tensors(problem);
+        let tensors = self.as_they_begin(problem);
         self.0.prepare(&problem.supplied(&tensors), workers)
     }
 }

@@ -1,0 +1,123 @@
+//! Backward against differences of the f64 form, and its bits and memory.
+
+mod case;
+mod repeat;
+
+pub(super) use repeat::same_bits;
+
+use super::Verdict;
+use super::agree::held;
+use crate::attention::Attention;
+use crate::capabilities::Feature;
+use crate::error::{Error, Result};
+use crate::gradients::Gradients;
+use crate::output::Output;
+use crate::problem::Problem;
+use crate::scratch::Scratch;
+use crate::workers::Workers;
+use case::{Case, D_O, Place, Point};
+use ndarray::{Array4, Axis, Dimension, s};
+
+/// Step of the central differences; their error is of the order of its square.
+const STEP: f32 = 1.0 / 128.0;
+
+/// Every entry of Q, K, V, the bias table and each tensor that the variant declares.
+pub(super) fn finite_differences(attention: &dyn Attention) -> Verdict {
+    let text = |e: Error| e.to_string();
+    for case in Case::all(attention).map_err(text)? {
+        let mut point = Point::new(attention, &case).map_err(text)?;
+        let d_o = super::inputs::normal(D_O, 1300);
+        let result = case
+            .problem(&point)
+            .and_then(|p| gradients(attention, &p, &d_o));
+        let gradients = match (attention.capabilities().has(Feature::Backward), result) {
+            (false, Err(Error::Unsupported { .. })) => return held(false),
+            (false, other) => return Err(format!("backward is not claimed, but gave {other:?}")),
+            (true, result) => result.map_err(text)?,
+        };
+        for place in point.places() {
+            let gradient = place
+                .in_gradients(&gradients)
+                .ok_or_else(|| format!("{}: there is no d{}", case.name, place.name()))?;
+            for (n, (index, &got)) in gradient.indexed_iter().enumerate() {
+                let mut loss_at = |step: f32| -> std::result::Result<f64, String> {
+                    let start = place.replace(&mut point, n, |x| x + step);
+                    let start = start.ok_or_else(|| format!("d{} is too large", place.name()))?;
+                    let problem = case.problem(&point).map_err(text)?;
+                    let loss = weighted_sum(attention, &problem, &d_o).map_err(text)?;
+                    place.replace(&mut point, n, |_| start);
+                    Ok(loss)
+                };
+                let difference = loss_at(STEP)? - loss_at(-STEP)?;
+                close(&case, place, index.slice(), got, difference)?;
+            }
+        }
+    }
+    held(true)
+}
+
+/// Forward, then backward into NaN-poisoned gradients.
+fn gradients(
+    attention: &dyn Attention,
+    problem: &Problem<'_>,
+    d_o: &Array4<f32>,
+) -> Result<Gradients> {
+    let with_lse = attention.capabilities().has(Feature::LogSumExp);
+    let mut saved = Output::poisoned(problem.geometry(), with_lse);
+    let (workers, mut scratch) = (Workers::serial(), Scratch::new());
+    attention.forward(problem, saved.view_mut(), &workers, &mut scratch)?;
+    let mut out = Gradients::zeros(problem);
+    out.fill(f32::NAN);
+    attention.backward(
+        problem,
+        &saved,
+        d_o.view(),
+        &mut out,
+        &workers,
+        &mut scratch,
+    )?;
+    Ok(out)
+}
+
+/// Σ dO∘O by the f64 form.
+fn weighted_sum(
+    attention: &dyn Attention,
+    problem: &Problem<'_>,
+    d_o: &Array4<f32>,
+) -> Result<f64> {
+    let mut sum = 0.0;
+    for head in problem.heads() {
+        let rows: Vec<usize> = (0..head.q.nrows()).collect();
+        let form = attention.form_f64(problem, head.sequence, head.head, &rows)?;
+        let tokens = problem.geometry().query_range(head.sequence);
+        let lead = if problem.geometry().is_jagged() {
+            0
+        } else {
+            head.sequence
+        };
+        let d_o = d_o.index_axis(Axis(0), lead);
+        let d_o = d_o.slice(s![head.head, tokens, ..]);
+        let products = form.output.iter().zip(d_o.iter());
+        sum += products.map(|(o, d)| o * f64::from(*d)).sum::<f64>();
+    }
+    Ok(sum)
+}
+
+fn close(
+    case: &Case,
+    place: Place,
+    at: &[usize],
+    got: f32,
+    difference: f64,
+) -> std::result::Result<(), String> {
+    let expected = difference / f64::from(2.0 * STEP);
+    let error = (f64::from(got) - expected).abs();
+    if error.is_nan() || error > 1e-3 * expected.abs().max(1.0) {
+        return Err(format!(
+            "{}: d{}{at:?} is {got}, differences give {expected:.6}",
+            case.name,
+            place.name()
+        ));
+    }
+    Ok(())
+}
