@@ -3,14 +3,16 @@
 use super::Verdict;
 use super::agree::{answer, answer_on, check, claimed, held, row_of};
 use super::inputs::{Tensors, normal, shape};
+use super::supplied::SEED;
 use crate::attention::Attention;
 use crate::capabilities::Feature;
+use crate::geometry::Geometry;
 use crate::mask::{Alignment, Mask};
 use crate::output::Output;
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::workers::Workers;
-use ndarray::{Array4, Axis};
+use ndarray::{Array4, ArrayD, Axis};
 
 pub(super) fn odd_shapes(attention: &dyn Attention) -> Verdict {
     let sizes = [
@@ -105,11 +107,35 @@ pub(super) fn grouped_heads(attention: &dyn Attention) -> Verdict {
     let grouped = check(attention, &problem, "six heads over two")?;
     let repeat = |t: &Array4<f32>| t.select(Axis(1), &[0, 0, 0, 1, 1, 1]);
     let (k, v) = (repeat(&tensors.k), repeat(&tensors.v));
-    let expanded = Problem::new(tensors.q.view(), k.view(), v.view()).map_err(|e| e.to_string())?;
+    let mut expanded =
+        Problem::new(tensors.q.view(), k.view(), v.view()).map_err(|e| e.to_string())?;
+    let repeated = repeated(attention, problem.geometry(), expanded.geometry());
+    for (name, tensor) in &repeated {
+        expanded = expanded.with_tensor(name, tensor.view());
+    }
     if answer(attention, &expanded)?.o != grouped.o {
         return Err("key heads repeated by hand give another answer".into());
     }
     held(true)
+}
+
+/// A variant's tensors for six key heads, made of those for two.
+fn repeated(
+    attention: &dyn Attention,
+    two: &Geometry,
+    six: &Geometry,
+) -> Vec<(&'static str, ArrayD<f32>)> {
+    let pairs = attention.tensors(two).into_iter();
+    pairs
+        .zip(attention.tensors(six))
+        .map(|(two, six)| {
+            let sizes = two.shape.iter().zip(&six.shape);
+            let heads = sizes.into_iter().position(|(two, six)| two != six);
+            let tensor = two.make(SEED);
+            let repeated = heads.map(|axis| tensor.select(Axis(axis), &[0, 0, 0, 1, 1, 1]));
+            (two.name, repeated.unwrap_or(tensor))
+        })
+        .collect()
 }
 
 pub(super) fn jagged(attention: &dyn Attention) -> Verdict {

@@ -15,7 +15,7 @@ use crate::workers::Workers;
 use ndarray::ArrayView4;
 
 /// Of the tensors as they begin; any will do.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 
 /// Most checks ask for Q, K and V alone; what a variant needs beside them is put in here. What a check
 /// gives itself stays.
