@@ -66,6 +66,7 @@ pub static METRICS: &[Metric] = metrics![
     "missed_mass", "", Lower, "weight of P on keys that are left out", |r| r.accuracy.as_ref()?.missed_mass;
     "top10_overlap", "", Higher, "share of the ten heaviest keys found", |r| r.accuracy.as_ref()?.top10_overlap;
     "negative_mass", "", Lower, "weight below zero", |r| r.accuracy.as_ref()?.negative_mass;
+    "guarded_rows", "", Lower, "rows whose normaliser was at its floor, in one call", |r| Some(r.guarded_rows as f64).filter(|_| r.accuracy.is_some());
     "mask_sparsity", "", Neutral, "1 - pairs that enter an output / visible pairs", |r| Some(r.mask_sparsity);
     "entropy", "", Neutral, "η = mean exp(H(P))/|Ω|", |r| Some(r.problem.as_ref()?.entropy);
     "kappa_90", "", Neutral, "share of the keys that holds 90 % of the weight", |r| Some(r.problem.as_ref()?.kappa_90);

@@ -69,6 +69,9 @@ pub struct Record {
     /// Errors of dQ, dK and dV, of the training pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradients: Option<GradientsRow>,
+    /// Rows of one call whose normaliser was so small that its floor was taken instead.
+    #[serde(default, skip_serializing_if = "none")]
+    pub guarded_rows: u64,
     /// Predicted cost of one call.
     pub cost: CostRow,
     /// Measured time.
@@ -300,4 +303,8 @@ pub struct MemoryRow {
     /// Resident set of the process after the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
+}
+
+fn none(count: &u64) -> bool {
+    *count == 0
 }

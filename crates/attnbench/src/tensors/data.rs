@@ -54,6 +54,23 @@ impl Data {
         if self.shape().len() != 4 {
             return Err(self.mismatch(source, EXPECTED, HELP));
         }
+        self.floats(source, EXPECTED, HELP)?
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| Failure::request(format!("{source}: {error}"), HELP))
+    }
+
+    /// As [`tensor`](Self::tensor), of any number of axes.
+    pub(crate) fn any(self, source: &Source) -> Result<ArrayD<f32>, Failure> {
+        let help = "save with numpy.save(file, x.astype('float32'))";
+        self.floats(source, "float32", help)
+    }
+
+    fn floats(
+        self,
+        source: &Source,
+        expected: &'static str,
+        help: &'static str,
+    ) -> Result<ArrayD<f32>, Failure> {
         let array = match self {
             Self::F32(x) => x,
             Self::F64(x) => {
@@ -63,7 +80,7 @@ impl Data {
                 {
                     return Err(Failure::request(
                         format!("{source} holds {big}, which float32 cannot"),
-                        HELP,
+                        help,
                     ));
                 }
                 output::note(format_args!(
@@ -71,16 +88,13 @@ impl Data {
                 ));
                 x.mapv(|x| x as f32)
             }
-            other => return Err(other.mismatch(source, EXPECTED, HELP)),
+            other => return Err(other.mismatch(source, expected, help)),
         };
-        let standard = if array.is_standard_layout() {
+        Ok(if array.is_standard_layout() {
             array
         } else {
             array.as_standard_layout().into_owned()
-        };
-        standard
-            .into_dimensionality::<Ix4>()
-            .map_err(|error| Failure::request(format!("{source}: {error}"), HELP))
+        })
     }
 
     /// History lengths `[B]`.

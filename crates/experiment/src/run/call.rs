@@ -45,44 +45,49 @@ impl Room {
 }
 
 /// A variant, ready to be called.
-pub(super) enum Call {
-    /// Forward, and backward where the pass has it.
-    Direct(Box<dyn Attention>),
-    /// Keys and values are absorbed.
-    Absorbed(Box<dyn Attention>, Box<dyn Prepared>),
+pub(super) struct Call<'a> {
+    variant: Box<dyn Attention>,
+    /// The group's problem, with the tensors that the variant needs beside it.
+    pub(super) problem: &'a Problem<'a>,
+    /// Its keys and values, where the pass asks somebody who has seen them before.
+    absorbed: Option<Box<dyn Prepared>>,
 }
 
-impl Call {
+impl<'a> Call<'a> {
     /// Makes a variant ready: for decode, by absorbing keys and values.
     ///
     /// # Errors
     /// Those of [`Attention::prepare`].
-    pub(super) fn new(variant: Box<dyn Attention>, given: &Given<'_>) -> Result<Self> {
-        if given.pass != Pass::Decode {
-            return Ok(Self::Direct(variant));
-        }
-        let prepared = variant.prepare(given.problem, given.workers)?;
-        Ok(Self::Absorbed(variant, prepared))
+    pub(super) fn new(
+        variant: Box<dyn Attention>,
+        problem: &'a Problem<'a>,
+        given: &Given<'_>,
+    ) -> Result<Self> {
+        let absorbed = (given.pass == Pass::Decode)
+            .then(|| variant.prepare(problem, given.workers))
+            .transpose()?;
+        Ok(Self {
+            variant,
+            problem,
+            absorbed,
+        })
     }
 
     pub(super) fn variant(&self) -> &dyn Attention {
-        match self {
-            Self::Direct(variant) | Self::Absorbed(variant, _) => variant.as_ref(),
-        }
+        self.variant.as_ref()
     }
 
     /// Working memory in bytes that a call takes.
     pub(super) fn scratch_bytes(&self, given: &Given<'_>) -> u64 {
-        let (geometry, threads) = (given.problem.geometry(), given.workers.threads());
+        let (geometry, threads) = (self.problem.geometry(), given.workers.threads());
         given.pass.scratch_bytes(self.variant(), geometry, threads)
     }
 
     /// Bytes of absorbed keys and values.
     pub(super) fn absorbed_bytes(&self) -> u64 {
-        match self {
-            Self::Direct(_) => 0,
-            Self::Absorbed(_, prepared) => prepared.bytes(),
-        }
+        self.absorbed
+            .as_ref()
+            .map_or(0, |prepared| prepared.bytes())
     }
 
     /// Computes what the pass asks for; `d_o` is read by training alone.
@@ -95,16 +100,11 @@ impl Call {
         d_o: Option<&Array4<f32>>,
         room: &mut Room,
     ) -> Result<()> {
-        let Given {
-            problem, workers, ..
-        } = *given;
-        let variant = match self {
-            Self::Absorbed(_, prepared) => {
-                let out = room.output.view_mut();
-                return prepared.forward(given.queries, out, workers, &mut room.scratch);
-            }
-            Self::Direct(variant) => variant,
-        };
+        let (variant, problem, workers) = (&self.variant, self.problem, given.workers);
+        if let Some(prepared) = &self.absorbed {
+            let out = room.output.view_mut();
+            return prepared.forward(given.queries, out, workers, &mut room.scratch);
+        }
         variant.forward(problem, room.output.view_mut(), workers, &mut room.scratch)?;
         match (d_o, &mut room.gradients) {
             (Some(d_o), Some(gradients)) => {

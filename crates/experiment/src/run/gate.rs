@@ -18,6 +18,8 @@ pub(super) struct Gated {
     pub(super) gate: Option<GateRow>,
     pub(super) gradients: Option<GradientsRow>,
     pub(super) memory: Option<MemoryRow>,
+    /// Rows whose normaliser was at its floor.
+    pub(super) guarded_rows: u64,
     /// Why the cell is not timed.
     pub(super) verdict: Result<(), (Status, String)>,
 }
@@ -29,9 +31,17 @@ impl Gated {
             gate: None,
             gradients: None,
             memory: None,
+            guarded_rows: 0,
             verdict: Err((status, reason)),
         }
     }
+}
+
+/// What a call took.
+struct Called {
+    seconds: f64,
+    memory: MemoryRow,
+    guarded_rows: u64,
 }
 
 /// What the gate judges by.
@@ -79,7 +89,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> attention::Result<T>) -> Result<
 
 impl Judge<'_> {
     /// Calls a variant, measures its answer and judges how long a call takes.
-    pub(super) fn gate(&self, call: &Call, room: &mut Room) -> Gated {
+    pub(super) fn gate(&self, call: &Call<'_>, room: &mut Room) -> Gated {
         let patterned = match self.patterned_truth(call.variant()) {
             Ok(truth) => truth,
             Err(reason) => return Gated::refused(Status::Failed, reason),
@@ -91,7 +101,7 @@ impl Judge<'_> {
             }),
         });
         match self.called(call, truth, room) {
-            Ok((seconds, memory)) => self.judged(call.variant(), truth, room, seconds, memory),
+            Ok(called) => self.judged(call, truth, room, called),
             Err(reason) => Gated::refused(Status::Failed, reason),
         }
     }
@@ -119,13 +129,13 @@ impl Judge<'_> {
             .map_err(|e: attention::Error| e.to_string())
     }
 
-    /// Seconds and memory of a call whose outputs were all written.
+    /// A call whose outputs were all written.
     fn called(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         truth: Option<&Truth>,
         room: &mut Room,
-    ) -> Result<(f64, MemoryRow), String> {
+    ) -> Result<Called, String> {
         room.poison();
         room.scratch = Scratch::new();
         let needed = call.scratch_bytes(&self.given);
@@ -138,6 +148,7 @@ impl Judge<'_> {
             called.map(|()| started.elapsed().as_secs_f64())
         };
         let (cold, peak) = measure::peak_during(|| run(room));
+        let guarded_rows = room.scratch.take_guarded();
         let memory = MemoryRow {
             peak_bytes: measure::memory::is_installed().then_some(peak.peak_bytes_above_start),
             scratch_bytes: room.scratch.bytes(),
@@ -157,20 +168,18 @@ impl Judge<'_> {
                 "{unwritten} of {total} outputs are not finite or were never written"
             ));
         }
-        Ok((seconds, memory))
+        Ok(Called {
+            seconds,
+            memory,
+            guarded_rows,
+        })
     }
 
-    fn judged(
-        &self,
-        variant: &dyn Attention,
-        truth: Option<&Truth>,
-        room: &Room,
-        seconds: f64,
-        memory: MemoryRow,
-    ) -> Gated {
+    fn judged(&self, call: &Call<'_>, truth: Option<&Truth>, room: &Room, called: Called) -> Gated {
+        let (variant, seconds) = (call.variant(), called.seconds);
         let measured = guarded(|| {
             self.reference
-                .measure(variant, self.given.problem, &room.output, self.oracle)
+                .measure(variant, call.problem, &room.output, self.oracle)
         });
         let accuracy = match measured {
             Ok(accuracy) => accuracy,
@@ -217,7 +226,8 @@ impl Judge<'_> {
             accuracy: Some(self.row(&accuracy)),
             gate: Some(gate),
             gradients,
-            memory: Some(memory),
+            memory: Some(called.memory),
+            guarded_rows: called.guarded_rows,
             verdict,
         }
     }

@@ -14,7 +14,7 @@ use crate::record::{ProblemRow, Record, Status};
 use crate::units;
 use crate::workload::{Batch, InputError, Inputs};
 use attention::accuracy::{Reference, RowSample};
-use attention::{Attention, Workers};
+use attention::{Attention, Problem, Tensors, Workers};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -160,14 +160,20 @@ impl<'p> Bench<'p> {
             seconds_per_call: self.plan.config.time.seconds_per_call,
             seed: self.plan.config.seed,
         };
-        let mut passed: Vec<(usize, Call)> = Vec::new();
+        let tensors: Vec<Tensors> = group
+            .cells
+            .iter()
+            .map(|cell| self.tensors(cell, &problem))
+            .collect();
+        let problems: Vec<Problem<'_>> = tensors.iter().map(|t| problem.supplied(t)).collect();
+        let mut passed: Vec<(usize, Call<'_>)> = Vec::new();
         for (index, (record, cell)) in records.iter_mut().zip(&group.cells).enumerate() {
             record.problem = Some(made.row.clone());
             if record.status != Status::Ok {
                 continue;
             }
             progress.event(&Event::Gate { label: &cell.label });
-            match self.build(cell, &given) {
+            match self.build(cell, &problems[index], &given) {
                 Err((status, reason)) => rows::end(record, status, reason),
                 Ok(call) => {
                     let Gated {
@@ -175,10 +181,11 @@ impl<'p> Bench<'p> {
                         gate,
                         gradients,
                         memory,
+                        guarded_rows,
                         verdict,
                     } = judge.gate(&call, &mut room);
                     (record.accuracy, record.gate, record.memory) = (accuracy, gate, memory);
-                    record.gradients = gradients;
+                    (record.gradients, record.guarded_rows) = (gradients, guarded_rows);
                     match verdict {
                         Ok(()) => passed.push((index, call)),
                         Err((status, reason)) => rows::end(record, status, reason),
@@ -200,8 +207,24 @@ impl<'p> Bench<'p> {
         Ok(())
     }
 
+    /// What a variant needs beside Q, K and V, as it begins.
+    fn tensors(&self, cell: &Cell, problem: &Problem<'_>) -> Tensors {
+        let runs = cell.verdict == Verdict::Run;
+        let configured = cell.configured.as_ref().filter(|_| runs);
+        let variant = configured.and_then(|configured| configured.build().ok());
+        let seed = self.plan.config.seed;
+        variant.map_or_else(Tensors::default, |variant| {
+            Tensors::of(variant.as_ref(), problem.geometry(), seed)
+        })
+    }
+
     /// The variant made ready, unless its scratch does not fit beside what is held by now.
-    fn build(&self, cell: &Cell, given: &Given<'_>) -> Result<Call, (Status, String)> {
+    fn build<'a>(
+        &self,
+        cell: &Cell,
+        problem: &'a Problem<'a>,
+        given: &Given<'_>,
+    ) -> Result<Call<'a>, (Status, String)> {
         let needed = cell.estimate.scratch_bytes;
         if let Some(available) = measure::memory::available_bytes().filter(|a| needed > *a) {
             let (needed, available) = (units::bytes(needed), units::bytes(available));
@@ -217,6 +240,6 @@ impl<'p> Bench<'p> {
         let variant: Box<dyn Attention> = configured
             .build()
             .map_err(|error| (Status::Unsupported, error.to_string()))?;
-        guarded(|| Call::new(variant, given)).map_err(|reason| (Status::Failed, reason))
+        guarded(|| Call::new(variant, problem, given)).map_err(|reason| (Status::Failed, reason))
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn bare(plan: &Plan, context: &Context, group: &Group, cell: &Cell) -
         reason: None,
         problem: None,
         mask_sparsity: cell.mask_sparsity,
+        guarded_rows: 0,
         accuracy: None,
         gate: None,
         gradients: None,

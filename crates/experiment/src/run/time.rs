@@ -35,7 +35,7 @@ impl Timing<'_> {
     pub(super) fn rounds(
         &self,
         room: Room,
-        passed: &[(usize, Call)],
+        passed: &[(usize, Call<'_>)],
         records: &mut [Record],
         progress: &mut dyn Progress,
     ) {
@@ -100,13 +100,13 @@ impl Timing<'_> {
     }
 
     /// Times how long each variant takes to absorb keys and values, in rounds of their own.
-    pub(super) fn prepares(&self, passed: &[(usize, Call)], records: &mut [Record]) {
+    pub(super) fn prepares(&self, passed: &[(usize, Call<'_>)], records: &mut [Record]) {
         let round_plan = self.round_plan(PREPARE_SHARE);
         let mut contestants: Vec<Contestant<'_>> = passed
             .iter()
             .map(|(index, call)| {
                 Contestant::new(self.group.cells[*index].label.clone(), move || {
-                    let (problem, workers) = (self.given.problem, self.given.workers);
+                    let (problem, workers) = (call.problem, self.given.workers);
                     // It was prepared before: what fails now shows by taking no time.
                     let _ = black_box(guarded(|| call.variant().prepare(problem, workers)));
                 })

@@ -210,6 +210,7 @@ pub fn cell(label: &str, family: &str, n: usize, ms: f64, error: f64) -> Record 
             rho2: 0.0,
         }),
         mask_sparsity: 0.0,
+        guarded_rows: 0,
         accuracy: Some(AccuracyRow {
             total: errors(error),
             relative_frobenius_interval: (error * 0.95, error * 1.05),

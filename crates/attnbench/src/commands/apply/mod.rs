@@ -7,7 +7,8 @@ use crate::mask::{self, MaskArg};
 use crate::output;
 use crate::tensors::{self, Format, Sink, Source};
 use crate::variant::{self, VariantArg};
-use attention::{Attention, Feature, Mask, Problem, Workers, expect_shape};
+use attention::tensors::expect_tensors;
+use attention::{Attention, Feature, Mask, Problem, Tensors, Workers, expect_shape};
 use call::Timing;
 use clap::Args;
 use ndarray::Array4;
@@ -43,6 +44,10 @@ pub(crate) struct Apply {
     /// Values [B, Hkv, Nk, Dv]
     #[arg(long, value_name = "FILE", value_parser = source)]
     v: Source,
+    /// A side input or learned parameter of the variant, by the name that `list variants` gives; repeat for
+    /// several. Those not given are as they begin there
+    #[arg(long = "tensor", value_name = "NAME=FILE", value_parser = named)]
+    tensors: Vec<(String, Source)>,
     /// What query i may see of the keys j; repeat to compose, a key must then be visible in all of them.
     ///
     /// full: all (the default). causal: j <= i, query 0 stands at key 0. causal-bottom-right: the last query
@@ -89,6 +94,15 @@ fn source(text: &str) -> Result<Source, std::convert::Infallible> {
     Ok(Source::parse(text))
 }
 
+fn named(text: &str) -> Result<(String, Source), String> {
+    let parts = text
+        .split_once('=')
+        .filter(|(name, file)| !name.is_empty() && !file.is_empty());
+    parts
+        .map(|(name, file)| (name.to_owned(), Source::parse(file)))
+        .ok_or_else(|| "expected NAME=FILE".into())
+}
+
 fn finite(text: &str) -> Result<f32, String> {
     let number = text.parse().ok().filter(|x: &f32| x.is_finite());
     number.ok_or_else(|| "expected a finite number".into())
@@ -112,6 +126,9 @@ impl Apply {
         attention
             .capabilities()
             .admits_geometry(problem.geometry())?;
+        let beside = self.beside(&*attention, &problem)?;
+        let problem = problem.supplied(&beside);
+        expect_tensors(&*attention, &problem)?;
         let d_o = match &self.grad {
             Some(source) => Some(self.gradient(source, &*attention, &problem)?),
             None => None,
@@ -156,6 +173,24 @@ impl Apply {
         output::line(row)
     }
 
+    /// What the variant needs beside Q, K and V: from files, or as it begins.
+    fn beside(&self, attention: &dyn Attention, problem: &Problem<'_>) -> Result<Tensors, Failure> {
+        let mut beside = Tensors::of(attention, problem.geometry(), 0);
+        for (name, source) in &self.tensors {
+            let given = tensors::read(source, name)?.any(source)?;
+            let known: Vec<&str> = beside.iter().map(|(name, _)| name).collect();
+            let known = match known.as_slice() {
+                [] => "it needs none".to_owned(),
+                known => format!("it needs {}", known.join(", ")),
+            };
+            *beside.get_mut(name).ok_or_else(|| {
+                let variant = attention.capabilities().variant;
+                Failure::request(format!("{variant} has no tensor `{name}`"), known.as_str())
+            })? = given;
+        }
+        Ok(beside)
+    }
+
     fn mask(&self) -> Result<Mask, Failure> {
         self.masks
             .iter()
@@ -194,7 +229,8 @@ impl Apply {
             .masks
             .iter()
             .filter_map(MaskArg::source)
-            .chain(&self.grad);
+            .chain(&self.grad)
+            .chain(self.tensors.iter().map(|(_, source)| source));
         let mut inputs = [&self.q, &self.k, &self.v].into_iter().chain(files);
         let same = |input: &Source| {
             let (a, b) = (input.path.canonicalize(), path.canonicalize());

@@ -4,13 +4,13 @@ use crate::failure::Failure;
 use crate::table::Table;
 use crate::variant;
 use attention::variant::{Kind, Parameter};
-use attention::{Capabilities, Feature, Variant};
+use attention::{Capabilities, Feature, Geometry, Mask, Shape, TensorSpec, Variant};
 use attention_variants::{Configured, VARIANTS};
 use serde_json::{Map, Value, json};
 
 /// An overview, then what each variant takes and can do.
 pub(super) fn text() -> Result<String, Failure> {
-    let mut overview = Table::new(&["name", "family", "exact", "time", "summary"]);
+    let mut overview = Table::new(&["name", "family", "exact", "time", "state", "summary"]);
     let mut details = String::new();
     for variant in VARIANTS {
         let capabilities = capabilities(variant, [])?;
@@ -20,6 +20,7 @@ pub(super) fn text() -> Result<String, Failure> {
             variant.family.name(),
             exact,
             variant.time,
+            variant.state,
             variant.summary,
         ];
         overview.row(cells);
@@ -27,7 +28,8 @@ pub(super) fn text() -> Result<String, Failure> {
     }
     Ok(format!(
         "{overview}\n\nexact: softmax attention over the keys of mask and pattern, without \
-         approximation{details}"
+         approximation; time: of one head in the sequence length N; state: numbers kept of one head \
+         of a history to answer further queries{details}"
     ))
 }
 
@@ -38,6 +40,14 @@ fn detail(variant: &'static Variant, capabilities: &Capabilities) -> Result<Stri
         text += &format!(
             "\n  {head:<8}  {} = {} ({}): {}",
             parameter.name, parameter.default, parameter.kind, parameter.summary
+        );
+    }
+    for (number, tensor) in tensors(variant)?.iter().enumerate() {
+        let head = if number == 0 { "needs" } else { "" };
+        let kind = if tensor.learned { "learned" } else { "given" };
+        text += &format!(
+            "\n  {head:<8}  {} ({kind}): {}",
+            tensor.name, tensor.summary
         );
     }
     let has = |feature: &Feature| capabilities.has(*feature);
@@ -98,6 +108,23 @@ fn missing_by_choice(
     Ok(lost)
 }
 
+/// What it needs beside Q, K and V.
+fn tensors(variant: &'static Variant) -> Result<Vec<TensorSpec>, Failure> {
+    let shape = Shape {
+        b: 1,
+        h: 1,
+        hkv: 1,
+        nq: 1000,
+        nk: 1000,
+        d: 64,
+        dv: 64,
+    };
+    let geometry = Geometry::padded(shape, Mask::full())?;
+    Ok(Configured::new(variant.name, [])?
+        .build()?
+        .tensors(&geometry))
+}
+
 fn capabilities<'s>(
     variant: &'static Variant,
     settings: impl IntoIterator<Item = (&'s str, &'s str)>,
@@ -124,9 +151,11 @@ fn entry(variant: &'static Variant) -> Result<Value, Failure> {
         "family": variant.family.name(),
         "exact": capabilities.exact,
         "time": variant.time,
+        "state": variant.state,
         "summary": variant.summary,
         "source": variant.source,
         "parameters": variant.parameters.iter().map(parameter).collect::<Vec<_>>(),
+        "tensors": tensors(variant)?.iter().map(|t| json!({"name": t.name, "learned": t.learned, "summary": t.summary})).collect::<Vec<_>>(),
         "supports": supports.map(Feature::name).collect::<Vec<_>>(),
         "lacks": lacks.collect::<Map<_, _>>(),
         "lacks_by_choice": missing_by_choice(variant, &capabilities)?,

@@ -122,7 +122,7 @@ fn gated_in(variant: Faulty, pass: Pass) -> Gated {
         seconds_per_call: 0.05,
         seed: 1,
     };
-    let call = Call::new(Box::new(variant), &given).unwrap();
+    let call = Call::new(Box::new(variant), given.problem, &given).unwrap();
     judge.gate(&call, &mut Room::new(&given))
 }
 
