@@ -24,7 +24,7 @@
 //! # Ok::<(), attention::Error>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod elu;
 mod engine;
@@ -34,6 +34,7 @@ mod form;
 mod linrec;
 mod matmul;
 mod projection;
+mod recurrent;
 mod reduce;
 mod support;
 mod wide;
@@ -41,3 +42,4 @@ mod wide;
 pub use elu::VARIANT as ELU;
 pub use favor::VARIANT as FAVOR;
 pub use linrec::VARIANT as LINREC;
+pub use recurrent::RETNET;

@@ -29,6 +29,7 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::ELU,
     &attention_linear::FAVOR,
     &attention_linear::LINREC,
+    &attention_linear::RETNET,
     &attention_retrieval::TOP_K,
 ];
 

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::tensors::TensorSpec;
 use crate::workers::Workers;
-use ndarray::{Array2, ArrayView4};
+use ndarray::{Array2, ArrayView4, ArrayViewD};
 
 /// A variant in f64 for some query rows of one history and head.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,23 @@ pub trait Prepared: Send + Sync {
     /// # Errors
     /// [`Error::Shape`] where they do not fit what was prepared; nothing is appended then.
     fn append(&mut self, k: ArrayView4<'_, f32>, v: ArrayView4<'_, f32>) -> Result<()>;
+
+    /// As [`append`](Self::append), with the side inputs of the appended keys by name (gates, steps), in
+    /// the shapes that the variant declares for n keys; without those that it needs, `append` is an
+    /// error. Variants that need none take none.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append), and [`Error::Tensor`] for a side input that is missing or does
+    /// not fit.
+    fn append_with(
+        &mut self,
+        k: ArrayView4<'_, f32>,
+        v: ArrayView4<'_, f32>,
+        tensors: &[(&'static str, ArrayViewD<'_, f32>)],
+    ) -> Result<()> {
+        let _ = tensors;
+        self.append(k, v)
+    }
 
     /// Bytes held.
     fn bytes(&self) -> u64;

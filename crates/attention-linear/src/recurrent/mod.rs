@@ -1,0 +1,22 @@
+//! Recurrences: a state that decays and is written to key by key, read by queries.
+//!
+//! O_i = q_i·S after the last key that query i sees, so that full masks, any alignment, padded and
+//! jagged batches and grouped heads are one case. There is no normaliser.
+//!
+//! * `matrix/`: states `[D, Dv]` that are walked in chunks of 64 keys by matrix products
+//! * `ops.rs`: those products and what else runs on vectors
+//! * `variants.rs`, `recurrence.rs`, `form.rs`: the variants and their plain recurrence in f64
+
+mod form;
+mod matrix;
+mod ops;
+mod recurrence;
+mod shared;
+mod support;
+mod variants;
+
+pub use variants::RETNET;
+
+/// C: keys of a chunk. 64 keep the triangle inside chunks (16 KiB) and a state of 64 x 64 (16 KiB) in a
+/// first-level cache, and the work inside chunks at the size of that between them.
+const CHUNK: usize = 64;

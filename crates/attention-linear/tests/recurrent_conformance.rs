@@ -1,0 +1,17 @@
+//! The contract's suite, on every recurrence and instruction set.
+
+use attention::conformance::hold;
+use attention::simd::Isa;
+use attention::variant::Variant;
+use attention_linear::RETNET;
+
+fn on_every_isa(variant: &Variant) {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        hold(variant, &[("isa", isa.name())]).unwrap();
+    }
+}
+
+#[test]
+fn retnet() {
+    on_every_isa(&RETNET);
+}
