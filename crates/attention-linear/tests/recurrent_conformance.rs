@@ -3,7 +3,7 @@
 use attention::conformance::hold;
 use attention::simd::Isa;
 use attention::variant::Variant;
-use attention_linear::RETNET;
+use attention_linear::{DELTANET, GATED_DELTANET, GLA, RETNET};
 
 fn on_every_isa(variant: &Variant) {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
@@ -14,4 +14,19 @@ fn on_every_isa(variant: &Variant) {
 #[test]
 fn retnet() {
     on_every_isa(&RETNET);
+}
+
+#[test]
+fn deltanet() {
+    on_every_isa(&DELTANET);
+}
+
+#[test]
+fn gated_deltanet() {
+    on_every_isa(&GATED_DELTANET);
+}
+
+#[test]
+fn gla() {
+    on_every_isa(&GLA);
 }

@@ -30,6 +30,9 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::FAVOR,
     &attention_linear::LINREC,
     &attention_linear::RETNET,
+    &attention_linear::GLA,
+    &attention_linear::DELTANET,
+    &attention_linear::GATED_DELTANET,
     &attention_retrieval::TOP_K,
 ];
 

@@ -15,7 +15,7 @@ mod shared;
 mod support;
 mod variants;
 
-pub use variants::RETNET;
+pub use variants::{DELTANET, GATED_DELTANET, GLA, RETNET};
 
 /// C: keys of a chunk. 64 keep the triangle inside chunks (16 KiB) and a state of 64 x 64 (16 KiB) in a
 /// first-level cache, and the work inside chunks at the size of that between them.

@@ -6,10 +6,12 @@
 #![allow(unsafe_code)]
 
 mod ending;
+mod lanes;
 mod rows;
 mod solve;
 
 pub(super) use ending::{Decay, Factor, How};
+pub(super) use lanes::{LaneDecays, SIDE, Triangle};
 pub(super) use rows::UNIT_FLOOR;
 
 use super::CHUNK;

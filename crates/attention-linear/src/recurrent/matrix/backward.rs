@@ -9,7 +9,7 @@
 use super::super::CHUNK;
 use super::super::shared::Shared;
 use super::super::support::visible_keys;
-use super::chunk::{Chunk, Keys, scalar};
+use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::forward::load_queries;
 use super::gate::{Gate, Grown, Places, Written};
 use super::{Decays, Rule, Sizes, take};
@@ -24,7 +24,7 @@ pub(super) fn floats(rule: &Rule, geometry: &Geometry) -> usize {
     let longest = (0..shape.b).map(|s| geometry.key_range(s).len()).max();
     let states = longest.unwrap_or(0).div_ceil(CHUNK) + 1;
     let transposed = 2 * sizes.dv * sizes.d_row;
-    let by_key = 3 * sizes.d_row + 2 * sizes.v_row;
+    let by_key = 3 * sizes.d_row.max(1) + 2 * sizes.v_row;
     let rows = 2 * sizes.d_row + sizes.v_row + CHUNK;
     let delta = if rule.delta { sizes.v_row } else { 0 };
     let chunk = Chunk::floats(rule, &sizes) + rule.gate_floats(&sizes);
@@ -60,7 +60,7 @@ pub(crate) fn backward(
     for (name, tensor) in &mut out.tensors {
         match *name {
             "beta" if rule.delta => beta = Some(Shared::of(tensor)),
-            "log_decay" if rule.decays == Decays::Keys => log_decay = Some(Shared::of(tensor)),
+            "log_decay" if rule.decays.are_given() => log_decay = Some(Shared::of(tensor)),
             _ => {}
         }
     }
@@ -80,14 +80,19 @@ pub(crate) fn backward(
         memory.fill(0.0);
         let memory = &mut &mut *memory;
         let sizes = Sizes::of(shape.d, shape.dv);
-        let gate = scalar(rule, problem, place, sizes, memory);
         let task = Task {
             problem,
             place,
             d_o: d_o.view(),
             targets: &targets,
         };
-        task.run(Chunk::new(*rule, sizes, memory), gate, memory);
+        let chunk = Chunk::new(*rule, sizes, memory);
+        if rule.decays == Decays::Lanes {
+            task.run(chunk, lanes(problem, place, sizes, memory), memory);
+        } else {
+            let gate = scalar(rule, problem, place, sizes, memory);
+            task.run(chunk, gate, memory);
+        }
     });
 }
 
@@ -108,6 +113,8 @@ struct Memory<'m> {
     /// dK, and what keys get as readers `[C, D]`.
     d_k: &'m mut [f32],
     d_own: &'m mut [f32],
+    /// Gradients of the logarithms of decays.
+    logs: &'m mut [f32],
     /// V, dU `[C, Dv]`, Uᵀ `[Dv, C]`, and Y of the delta rule.
     v: &'m mut [f32],
     d_u: &'m mut [f32],
@@ -131,6 +138,7 @@ impl<'m> Memory<'m> {
             d_state_t: take(rest, dv * d_row),
             d_k: take(rest, CHUNK * d_row),
             d_own: take(rest, CHUNK * d_row),
+            logs: take(rest, CHUNK * d_row.max(1)),
             v: take(rest, CHUNK * v_row),
             d_u: take(rest, CHUNK * v_row),
             u_t: take(rest, dv * CHUNK),
@@ -249,10 +257,13 @@ impl Task<'_, '_> {
             &*memory.d_u
         };
         if let Some(shared) = &self.targets.log_decay {
-            let mut logs = [0.0; CHUNK];
             let own = [&*chunk.k, &*memory.d_k];
-            gate.finish_gradient(ops, own, [&*memory.v, d_v], &mut logs);
-            self.write_keys(shared, keys.clone(), &logs, 1, 1);
+            gate.finish_gradient(ops, own, [&*memory.v, d_v], memory.logs);
+            let (row, width) = match chunk.rule.decays {
+                Decays::Lanes => (d_row, d),
+                _ => (1, 1),
+            };
+            self.write_keys(shared, keys.clone(), memory.logs, row, width);
         }
         if chunk.rule.unit {
             undo_unit(memory.d_k, chunk.k, &chunk.norms[..n], (d, d_row), 1.0);

@@ -4,6 +4,7 @@ use super::super::CHUNK;
 use super::super::ops::Ops;
 use super::super::support::side;
 use super::gate::{Gate, Places};
+use super::lanes::Lanes;
 use super::scalar::{Scalar, Source};
 use super::{Decays, Rule, Sizes, take};
 use attention::Problem;
@@ -132,7 +133,17 @@ impl<'m> Chunk<'m> {
     }
 }
 
-/// The gate of a history and key head.
+/// The gate of a history and key head whose decays are one number a lane.
+pub(super) fn lanes<'p, 'm>(
+    problem: &'p Problem<'_>,
+    place: (usize, usize),
+    sizes: Sizes,
+    memory: &mut &'m mut [f32],
+) -> Lanes<'p, 'm> {
+    Lanes::new(side(problem, "log_decay", place), sizes, memory)
+}
+
+/// The gate of a history and key head whose decays are one number a key, or none.
 pub(super) fn scalar<'p, 'm>(
     rule: &Rule,
     problem: &'p Problem<'_>,

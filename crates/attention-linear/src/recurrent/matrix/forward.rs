@@ -6,10 +6,11 @@ use super::super::CHUNK;
 use super::super::ops::{How, Right, To, rows};
 use super::super::shared::Shared;
 use super::super::support::visible_keys;
-use super::chunk::{Chunk, Keys, scalar};
+use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::gate::{Gate, Places, add_inside};
+use super::lanes::Lanes;
 use super::scalar::Scalar;
-use super::{Rule, Sizes, take};
+use super::{Decays, Rule, Sizes, take};
 use attention::{Geometry, Head, OutputMut, Problem, Scratch, Workers};
 use ndarray::s;
 use std::ops::Range;
@@ -72,7 +73,10 @@ pub(super) fn floats(rule: &Rule, sizes: &Sizes) -> usize {
 
 impl Rule {
     pub(super) fn gate_floats(&self, sizes: &Sizes) -> usize {
-        Scalar::floats(sizes)
+        match self.decays {
+            Decays::Lanes => Lanes::floats(sizes),
+            _ => Scalar::floats(sizes),
+        }
     }
 }
 
@@ -92,7 +96,6 @@ pub(crate) fn forward(
         let sizes = Sizes::of(plan.sizes.d, columns.len());
         let memory = &mut &mut *memory;
         let keys = Keys::of(problem, place, columns.clone());
-        let gate = scalar(rule, problem, place, sizes, memory);
         let chunk = Chunk::new(*rule, sizes, memory);
         let state = take(memory, sizes.state());
         let mut reader = Reader {
@@ -101,14 +104,14 @@ pub(crate) fn forward(
             a: take(memory, CHUNK * CHUNK),
             o: take(memory, CHUNK * sizes.v_row),
         };
-        walk(
-            chunk,
-            gate,
-            &keys,
-            visible_keys(problem, place.0),
-            state,
-            Some(&mut reader),
-        );
+        let (end, reader) = (visible_keys(problem, place.0), Some(&mut reader));
+        if rule.decays == Decays::Lanes {
+            let gate = lanes(problem, place, sizes, memory);
+            walk(chunk, gate, &keys, end, state, reader);
+        } else {
+            let gate = scalar(rule, problem, place, sizes, memory);
+            walk(chunk, gate, &keys, end, state, reader);
+        }
     });
 }
 

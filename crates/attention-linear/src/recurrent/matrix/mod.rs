@@ -7,7 +7,7 @@
 //! form of Yang et al. 2024, equations 8 to 11, without forming W of the state). Exponents are
 //! differences that are never positive, so that nothing overflows.
 //!
-//! * `gate.rs`: what a decay must answer; `scalar.rs`: one number a key
+//! * `gate.rs`: what a decay must answer; `scalar.rs`: one number a key; `lanes.rs`: one a lane of it
 //! * `chunk.rs`: what forward, backward and prepared states share of a chunk
 //! * `forward.rs`, `backward.rs`, `prepared.rs`
 
@@ -15,6 +15,7 @@ mod backward;
 mod chunk;
 mod forward;
 mod gate;
+mod lanes;
 mod prepared;
 mod scalar;
 

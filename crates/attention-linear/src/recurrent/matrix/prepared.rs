@@ -5,9 +5,9 @@
 use super::super::CHUNK;
 use super::super::ops::{How, Right, To, rows};
 use super::super::shared::Shared;
-use super::chunk::{Chunk, Keys, scalar};
+use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::forward::{floats, load_queries, walk};
-use super::{Rule, Sizes, take};
+use super::{Decays, Rule, Sizes, take};
 use attention::mask::Part;
 use attention::{
     Error, Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers,
@@ -103,15 +103,14 @@ fn absorb(
     let sizes = Sizes::of(shape.d, shape.dv);
     let memory = &mut &mut *memory;
     let source = Keys::of(problem, place, 0..shape.dv);
-    let gate = scalar(rule, problem, place, sizes, memory);
-    walk(
-        Chunk::new(*rule, sizes, memory),
-        gate,
-        &source,
-        keys,
-        state,
-        None,
-    );
+    let chunk = Chunk::new(*rule, sizes, memory);
+    if rule.decays == Decays::Lanes {
+        let gate = lanes(problem, place, sizes, memory);
+        walk(chunk, gate, &source, keys, state, None);
+    } else {
+        let gate = scalar(rule, problem, place, sizes, memory);
+        walk(chunk, gate, &source, keys, state, None);
+    }
 }
 
 impl States {
