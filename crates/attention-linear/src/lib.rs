@@ -42,4 +42,4 @@ mod wide;
 pub use elu::VARIANT as ELU;
 pub use favor::VARIANT as FAVOR;
 pub use linrec::VARIANT as LINREC;
-pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET};
+pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};

@@ -3,7 +3,7 @@
 use attention::conformance::hold;
 use attention::simd::Isa;
 use attention::variant::Variant;
-use attention_linear::{DELTANET, GATED_DELTANET, GLA, RETNET};
+use attention_linear::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
 
 fn on_every_isa(variant: &Variant) {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
@@ -29,4 +29,9 @@ fn gated_deltanet() {
 #[test]
 fn gla() {
     on_every_isa(&GLA);
+}
+
+#[test]
+fn selective_scan() {
+    on_every_isa(&SELECTIVE_SCAN);
 }

@@ -33,6 +33,7 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::GLA,
     &attention_linear::DELTANET,
     &attention_linear::GATED_DELTANET,
+    &attention_linear::SELECTIVE_SCAN,
     &attention_retrieval::TOP_K,
 ];
 

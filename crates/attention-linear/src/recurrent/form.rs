@@ -16,14 +16,13 @@ pub(super) fn walk(
     let (d, dv) = (head.q.ncols(), head.v.ncols());
     let mut state = Array2::zeros((d, dv));
     let mut output = Array2::zeros((rows.len(), dv));
-    let end_of = |i: usize| head.mask.span(i).end;
-    let last = rows.iter().map(|&i| end_of(i)).max().unwrap_or(0);
+    let last = rows.iter().map(|&i| end_of(head, i)).max().unwrap_or(0);
     for j in 0..last {
         step(&mut state, j);
         for (r, _) in rows
             .iter()
             .enumerate()
-            .filter(|(_, i)| end_of(**i) == j + 1)
+            .filter(|(_, i)| end_of(head, **i) == j + 1)
         {
             let q = query(head.q.row(rows[r]).mapv(f64::from));
             let o = q.dot(&state) * f64::from(head.scale);
@@ -41,4 +40,9 @@ pub(super) fn add_outer(state: &mut Array2<f64>, k: &Array1<f64>, u: &Array1<f64
     for (mut row, k) in state.outer_iter_mut().zip(k) {
         row.scaled_add(*k, u);
     }
+}
+
+/// Keys that a query sees.
+pub(super) fn end_of(head: &Head<'_>, i: usize) -> usize {
+    head.mask.span(i).end
 }

@@ -4,17 +4,21 @@
 //! jagged batches and grouped heads are one case. There is no normaliser.
 //!
 //! * `matrix/`: states `[D, Dv]` that are walked in chunks of 64 keys by matrix products
+//! * `selective/`: states that decay entry by entry
 //! * `ops.rs`: those products and what else runs on vectors
 //! * `variants.rs`, `recurrence.rs`, `form.rs`: the variants and their plain recurrence in f64
 
 mod form;
+mod history;
 mod matrix;
 mod ops;
 mod recurrence;
+mod selective;
 mod shared;
 mod support;
 mod variants;
 
+pub use selective::VARIANT as SELECTIVE_SCAN;
 pub use variants::{DELTANET, GATED_DELTANET, GLA, RETNET};
 
 /// C: keys of a chunk. 64 keep the triangle inside chunks (16 KiB) and a state of 64 x 64 (16 KiB) in a

@@ -8,11 +8,13 @@
 mod ending;
 mod lanes;
 mod rows;
+mod scan;
 mod solve;
 
 pub(super) use ending::{Decay, Factor, How};
 pub(super) use lanes::{LaneDecays, SIDE, Triangle};
 pub(super) use rows::UNIT_FLOOR;
+pub(super) use scan::{CHANNELS, StepGradients, Steps};
 
 use super::CHUNK;
 use attention::simd::{self, Block, Isa, Kernel, Target, Vector, dispatch};

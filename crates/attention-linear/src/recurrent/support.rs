@@ -51,6 +51,16 @@ pub(super) fn side<'p>(
     tensor.as_slice().map_or(&[], |entries| &entries[part])
 }
 
+/// The entries of a learned tensor `[Hkv, ...]` that belong to one key head, row-major.
+pub(super) fn of_head<'p>(problem: &'p Problem<'_>, name: &str, key_head: usize) -> &'p [f32] {
+    let Some(tensor) = problem.tensor(name) else {
+        return &[];
+    };
+    let each: usize = tensor.shape()[1..].iter().product();
+    let part = key_head * each..(key_head + 1) * each;
+    tensor.as_slice().map_or(&[], |entries| &entries[part])
+}
+
 /// Keys of a history that some query sees.
 pub(super) fn visible_keys(problem: &Problem<'_>, sequence: usize) -> usize {
     let mask = problem.geometry().sequence(sequence);

@@ -3,7 +3,7 @@
 use attention::mask::Mask;
 use attention::variant::{Parameters, Variant};
 use attention::{Attention, Gradients, Init, Output, Problem, Result, Scratch, Workers};
-use attention_linear::{DELTANET, GATED_DELTANET, GLA, RETNET};
+use attention_linear::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
 use ndarray::{Array4, ArrayD, Axis, Slice};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +19,7 @@ pub(crate) static ALL: &[(&Variant, Settings)] = &[
     (&DELTANET, &[]),
     (&DELTANET, &[("keys", "as-given")]),
     (&GATED_DELTANET, &[]),
+    (&SELECTIVE_SCAN, &[]),
 ];
 
 pub(crate) struct Case {

@@ -3,21 +3,16 @@
 #![allow(unsafe_code)]
 
 use super::super::CHUNK;
+use super::super::history::{self, Check, History};
 use super::super::ops::{How, Right, To, rows};
 use super::super::shared::Shared;
 use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::forward::{floats, load_queries, walk};
 use super::{Decays, Rule, Sizes, take};
-use attention::mask::Part;
 use attention::{
-    Error, Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers,
-    expect_shape,
+    Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
 };
 use ndarray::{ArrayView4, ArrayViewD, s};
-
-/// Checks a problem's side inputs over so many leading keys of each history.
-pub(crate) type Check =
-    Box<dyn Fn(&Problem<'_>, &dyn Fn(usize) -> usize) -> Result<()> + Send + Sync>;
 
 struct States {
     name: &'static str,
@@ -33,15 +28,6 @@ struct States {
     memory: Vec<f32>,
 }
 
-/// Where the queries of a history stand.
-struct History {
-    /// Queries that the problem has by now, and keys absorbed.
-    queries: usize,
-    keys: usize,
-    /// Query i sees the keys up to i + last.
-    last: isize,
-}
-
 /// Absorbs the keys of a problem. The caller has checked mask and tensors' shapes.
 pub(crate) fn prepare(
     name: &'static str,
@@ -51,24 +37,7 @@ pub(crate) fn prepare(
     check: Check,
 ) -> Result<Box<dyn Prepared>> {
     let (geometry, shape) = (problem.geometry(), *problem.shape());
-    let history = |s: usize| {
-        let (nq, nk) = (geometry.query_range(s).len(), geometry.key_range(s).len());
-        let lengths = geometry
-            .mask()
-            .parts()
-            .iter()
-            .filter_map(|part| match part {
-                Part::KeyLengths(lengths) => Some(lengths[s]),
-                _ => None,
-            });
-        let keys = lengths.fold(nk, usize::min);
-        History {
-            queries: nq.saturating_sub(nk - keys),
-            keys,
-            last: geometry.sequence(s).band().1,
-        }
-    };
-    let histories: Vec<_> = (0..shape.b).map(history).collect();
+    let histories = History::all(geometry);
     check(problem, &|s| histories[s].keys)?;
     let sizes = Sizes::of(shape.d, shape.dv);
     let floats = floats(rule, &sizes);
@@ -117,24 +86,6 @@ impl States {
     fn sizes(&self) -> Sizes {
         Sizes::of(self.shape.d, self.shape.dv)
     }
-
-    /// Whether the last `nq` queries of every history see all that was absorbed.
-    fn expect_all_seen(&self, nq: usize) -> Result<()> {
-        let behind = |history: &History| {
-            let first = history.queries.saturating_sub(nq) as isize;
-            nq > 0 && first.saturating_add(history.last) + 1 < history.keys as isize
-        };
-        if self.histories.iter().any(behind) {
-            return Err(Error::Unsupported {
-                variant: self.name,
-                what: format!(
-                    "{nq} queries of a prepared state, some of which see less than it holds"
-                ),
-                reason: "a state holds all keys together and cannot give back a part of them",
-            });
-        }
-        Ok(())
-    }
 }
 
 impl Prepared for States {
@@ -156,7 +107,7 @@ impl Prepared for States {
             ..self.shape
         };
         out.check(&Geometry::padded(shape, Mask::full())?)?;
-        self.expect_all_seen(nq)?;
+        history::expect_all_seen(self.name, &self.histories, nq)?;
         let q = q.as_standard_layout();
         let out = Shared::of(&mut out.o);
         let sizes = self.sizes();
@@ -225,10 +176,9 @@ impl Prepared for States {
             let place = (at / hkv, at % hkv);
             absorb(&self.rule, &problem, place, n, state, &mut self.memory);
         }
-        for history in &mut self.histories {
-            history.keys += n;
-            history.queries += n;
-        }
+        self.histories
+            .iter_mut()
+            .for_each(|history| history.grow(n));
         Ok(())
     }
 
