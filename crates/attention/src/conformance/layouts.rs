@@ -140,6 +140,8 @@ fn repeated(
             let heads = sizes.into_iter().position(|(two, six)| two != six);
             let tensor = two.make(SEED);
             let repeated = heads.map(|axis| tensor.select(Axis(axis), &[0, 0, 0, 1, 1, 1]));
+            // Selecting leaves the selected axis outermost in memory.
+            let repeated = repeated.map(|t| t.as_standard_layout().into_owned());
             (two.name, repeated.unwrap_or(tensor))
         })
         .collect()

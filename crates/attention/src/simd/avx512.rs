@@ -3,7 +3,7 @@
 
 use super::{
     Kernel,
-    vector::{Block, Vector, exp2_of_fraction},
+    vector::{Block, Vector, exp2_near_zero, exp2_of_fraction},
 };
 use std::arch::x86_64::*;
 
@@ -72,6 +72,14 @@ impl Vector for __m512 {
         unsafe {
             let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self);
             _mm512_scalef_ps(exp2_of_fraction::<_, DEGREE>(r), self)
+        }
+    }
+    #[inline(always)]
+    unsafe fn exp2_factor(self) -> Self {
+        // SAFETY: as stated above. The remainder of an infinity is 0.
+        unsafe {
+            let r = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self);
+            _mm512_scalef_ps(exp2_near_zero(r), _mm512_sub_ps(self, r))
         }
     }
     #[inline(always)]

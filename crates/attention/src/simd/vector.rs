@@ -2,6 +2,7 @@
 
 use super::draw::Draw;
 use super::lanewise::Lanewise;
+use crate::numeric;
 
 /// Queries in a block, and floats between the rows of every transposed tile.
 pub const QUERIES: usize = 64;
@@ -72,6 +73,19 @@ pub trait Vector: Draw + Lanewise {
         // SAFETY: the caller's.
         unsafe { self.exp2_by::<5>() }
     }
+    /// 2^self for self <= 0, with a relative error that vanishes with self: for factors near 1 that are
+    /// multiplied up many times.
+    #[inline(always)]
+    unsafe fn exp2_factor(self) -> Self {
+        // Adding 1.5·2^23 leaves the nearest integer.
+        const ROUND: f32 = 12_582_912.0;
+        // SAFETY: the caller's. Powers of whole numbers are exact by any polynomial.
+        unsafe {
+            let x = Self::splat(-127.0).max(self);
+            let n = x.add(Self::splat(ROUND)).sub(Self::splat(ROUND));
+            exp2_near_zero(x.sub(n)).mul(n.exp2_by::<3>())
+        }
+    }
     /// Whether any lane of self is greater than other's.
     unsafe fn any_greater(self, other: Self) -> bool;
     /// Lanes of `a` where self is greater than `bound`, of `b` elsewhere.
@@ -112,6 +126,22 @@ pub(super) unsafe fn exp2_of_fraction<V: Vector, const DEGREE: usize>(r: V) -> V
         let coefficients = const { EXP2[DEGREE - 3] };
         let mut p = V::splat(coefficients[0]);
         for c in &coefficients[1..] {
+            p = p.mul_add(r, V::splat(*c));
+        }
+        p
+    }
+}
+
+/// The polynomial of [`Vector::exp2_factor`], for r in [-½, ½].
+///
+/// # Safety
+/// As for [`Vector`].
+#[inline(always)]
+pub(super) unsafe fn exp2_near_zero<V: Vector>(r: V) -> V {
+    // SAFETY: arithmetic alone, and the caller runs where V's instructions are enabled.
+    unsafe {
+        let mut p = V::splat(numeric::EXP2[0]);
+        for c in &numeric::EXP2[1..] {
             p = p.mul_add(r, V::splat(*c));
         }
         p

@@ -312,8 +312,6 @@ impl Task<'_, '_> {
         gate.scores(ops, memory.q, chunk.k, chunk.k_t, memory.a);
         let written = Written {
             k: chunk.k,
-            k_t: chunk.k_t,
-            u: chunk.values(),
             u_t: memory.u_t,
         };
         let grown = Grown {
@@ -369,8 +367,6 @@ impl Task<'_, '_> {
         gate.place(ops, chunk.own_places());
         let written = Written {
             k: chunk.k,
-            k_t: chunk.k_t,
-            u: chunk.values(),
             u_t: memory.u_t,
         };
         let grown = Grown {

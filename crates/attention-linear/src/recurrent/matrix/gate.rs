@@ -44,14 +44,12 @@ impl Places {
     }
 }
 
-/// A chunk's keys and pseudo-values with their transposes, as rows read them.
+/// A chunk's keys and the transpose of its pseudo-values, as gradients read them.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a> {
-    /// `[n, D]` and `[D, C]`.
+    /// `[n, D]`.
     pub(super) k: &'a [f32],
-    pub(super) k_t: &'a [f32],
-    /// `[n, Dv]` and `[Dv, C]`.
-    pub(super) u: &'a [f32],
+    /// `[Dv, C]`.
     pub(super) u_t: &'a [f32],
 }
 

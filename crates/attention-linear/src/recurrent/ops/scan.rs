@@ -121,7 +121,7 @@ impl Kernel for Scan<'_> {
                         let k = s.k.as_ptr().add(t * s.row + first);
                         for (i, state) in state.iter_mut().enumerate() {
                             let written = x.mul(V::splat(*k.add(i)));
-                            *state = state.mul_add(step.mul(rates[i]).exp2(), written);
+                            *state = state.mul_add(step.mul(rates[i]).exp2_factor(), written);
                         }
                         while reader < s.at.len() && s.at[reader] == t {
                             let q = s.q.as_ptr().add(reader * s.row + first);
@@ -174,7 +174,7 @@ impl Kernel for ScanBackward<'_> {
                         let x = V::load(s.x.as_ptr().add(t * CHANNELS + lane));
                         let k = s.k.as_ptr().add(t * s.row + first);
                         for (i, state) in state.iter_mut().enumerate() {
-                            let decay = step.mul(rates[i]).exp2();
+                            let decay = step.mul(rates[i]).exp2_factor();
                             decay.store(decays.add(kept(t, i)));
                             *state = state.mul_add(decay, x.mul(V::splat(*k.add(i))));
                             state.store(states.add(kept(t, i)));
