@@ -15,25 +15,25 @@ pub(super) struct Recurrence {
     pub(super) rule: Rule,
 }
 
-/// Of `log_decay`.
-fn decays(x: f32) -> bool {
-    x <= 0.0
-}
-
-/// Of `beta`: beyond 2 a step along a key of unit length turns its state round and makes it larger.
-fn steps(x: f32) -> bool {
-    (0.0..=2.0).contains(&x)
-}
+/// What side inputs must be; beyond 2 a step along a key of unit length makes the state larger.
+static RANGES: [support::Range; 2] = [
+    support::Range {
+        name: "log_decay",
+        holds: |x| x <= 0.0,
+        expected: "a logarithm of a decay, at most 0",
+    },
+    support::Range {
+        name: "beta",
+        holds: |x| (0.0..=2.0).contains(&x),
+        expected: "a step from 0 to 2",
+    },
+];
 
 impl Recurrence {
     fn expect(&self, problem: &Problem<'_>, keys: &dyn Fn(usize) -> usize) -> Result<()> {
-        let ranges: [(_, fn(f32) -> bool, _); 2] = [
-            ("log_decay", decays, "a logarithm of a decay, at most 0"),
-            ("beta", steps, "a step from 0 to 2"),
-        ];
         let from = usize::from(!self.rule.decays.are_given());
         let to = 1 + usize::from(self.rule.delta);
-        support::expect_range(self, problem, keys, &ranges[from..to])
+        support::expect_range(self, problem, keys, &RANGES[from..to])
     }
 
     fn admit_tensors(&self, problem: &Problem<'_>) -> Result<()> {

@@ -25,13 +25,12 @@ impl<'a> Shared<'a> {
     pub(super) fn of<S: DataMut<Elem = f32>, D: Dimension>(
         tensor: &'a mut ArrayBase<S, D>,
     ) -> Self {
-        let shape: Vec<usize> = tensor.shape().to_vec();
-        let strides = tensor.strides();
-        let axis = |n: usize| strides.get(n).copied().unwrap_or(1);
+        let axis = |n: usize| tensor.strides().get(n).copied().unwrap_or(1);
+        let size = |n: usize| tensor.shape().get(n).copied().unwrap_or(1);
         Self {
             strides: [axis(0), axis(1), axis(2)],
-            size: std::array::from_fn(|n| shape.get(n).copied().unwrap_or(1)),
-            width: shape.get(3).copied().unwrap_or(1),
+            size: [size(0), size(1), size(2)],
+            width: size(3),
             at: tensor.as_mut_ptr(),
             tensor: PhantomData,
         }

@@ -68,6 +68,22 @@ pub(super) fn visible_keys(problem: &Problem<'_>, sequence: usize) -> usize {
     last.map_or(0, |last| mask.span(last).end)
 }
 
+/// What the entries of a side input must be.
+pub(super) struct Range {
+    pub(super) name: &'static str,
+    pub(super) holds: fn(f32) -> bool,
+    /// That in words.
+    pub(super) expected: &'static str,
+}
+
+/// Takes the first `floats` of what is left of a worker's memory, up to a cache line.
+pub(super) fn take<'m>(rest: &mut &'m mut [f32], floats: usize) -> &'m mut [f32] {
+    let padded = floats.next_multiple_of(16);
+    let (part, after) = std::mem::take(rest).split_at_mut(padded);
+    *rest = after;
+    &mut part[..floats]
+}
+
 /// Checks that the declared tensors are there, and that entries of visible keys are in range.
 ///
 /// # Errors
@@ -76,11 +92,16 @@ pub(super) fn expect_range(
     attention: &dyn Attention,
     problem: &Problem<'_>,
     keys: impl Fn(usize) -> usize,
-    ranges: &[(&'static str, fn(f32) -> bool, &str)],
+    ranges: &[Range],
 ) -> Result<()> {
     expect_tensors(attention, problem)?;
     let shape = problem.shape();
-    for (name, holds, expected) in ranges {
+    for Range {
+        name,
+        holds,
+        expected,
+    } in ranges
+    {
         for sequence in 0..shape.b {
             let keys = keys(sequence);
             for key_head in 0..shape.hkv {

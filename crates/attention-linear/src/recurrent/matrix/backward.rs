@@ -11,7 +11,7 @@ use super::super::shared::Shared;
 use super::super::support::visible_keys;
 use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::forward::load_queries;
-use super::gate::{Gate, Grown, Places, Written};
+use super::gate::{Gate, Grown, Places, Read};
 use super::{Decays, Rule, Sizes, take};
 use attention::{Geometry, Gradients, Problem, Scratch, Workers};
 use ndarray::{ArrayView4, s};
@@ -310,9 +310,13 @@ impl Task<'_, '_> {
         };
         gate.place(ops, places);
         gate.scores(ops, memory.q, chunk.k, chunk.k_t, memory.a);
-        let written = Written {
+        let read = Read {
+            x: memory.q,
+            a: memory.a,
+            g: memory.d_o,
             k: chunk.k,
             u_t: memory.u_t,
+            state_t: memory.state_t,
         };
         let grown = Grown {
             x: memory.d_q,
@@ -320,15 +324,7 @@ impl Task<'_, '_> {
             u: Some(memory.d_u),
             state: memory.d_state,
         };
-        gate.read_backward(
-            ops,
-            memory.q,
-            memory.d_o,
-            memory.a,
-            written,
-            memory.state_t,
-            grown,
-        );
+        gate.read_backward(ops, read, grown);
         if wants_decay {
             gate.rows_gradient(ops, memory.q, memory.d_q);
         }
@@ -365,9 +361,13 @@ impl Task<'_, '_> {
         }
         ops.scale(memory.y, &[-1.0; CHUNK][..n], memory.d_o, v_row);
         gate.place(ops, chunk.own_places());
-        let written = Written {
+        let read = Read {
+            x: chunk.k,
+            a: memory.a,
+            g: memory.d_o,
             k: chunk.k,
             u_t: memory.u_t,
+            state_t: memory.state_t,
         };
         let grown = Grown {
             x: memory.d_own,
@@ -375,15 +375,7 @@ impl Task<'_, '_> {
             u: None,
             state: memory.d_state,
         };
-        gate.read_backward(
-            ops,
-            chunk.k,
-            memory.d_o,
-            memory.a,
-            written,
-            memory.state_t,
-            grown,
-        );
+        gate.read_backward(ops, read, grown);
         let pairs = memory.d_k.iter_mut().zip(&*memory.d_own);
         pairs.take(n * d_row).for_each(|(to, x)| *to += x);
     }

@@ -44,13 +44,19 @@ impl Places {
     }
 }
 
-/// A chunk's keys and the transpose of its pseudo-values, as gradients read them.
+/// What rows have read of a chunk, and the gradients of what they gave.
 #[derive(Clone, Copy)]
-pub(super) struct Written<'a> {
-    /// `[n, D]`.
+pub(super) struct Read<'a> {
+    /// The rows `[count, D]`, their decayed products with keys `[count, C]` (needed where
+    /// pseudo-values have gradients), and the gradients of the answers `[count, Dv]`.
+    pub(super) x: &'a [f32],
+    pub(super) a: &'a [f32],
+    pub(super) g: &'a [f32],
+    /// Keys `[n, D]`, and the transpose of pseudo-values `[Dv, C]`.
     pub(super) k: &'a [f32],
-    /// `[Dv, C]`.
     pub(super) u_t: &'a [f32],
+    /// Transpose of the state before the chunk `[Dv, D]`.
+    pub(super) state_t: &'a [f32],
 }
 
 /// Gradients that reading rows add to.
@@ -80,18 +86,8 @@ pub(super) trait Gate {
     /// S ← decay∘S + (decayed K)ᵀ·U, for the n keys of the chunk.
     fn write(&mut self, ops: Ops, k: &[f32], u: &[f32], state: &mut [f32]);
 
-    /// Gradients of [`read`](Self::read) plus A·U, by the gradients G of its rows, which may be
-    /// overwritten; `scores` has just written `a`, which is read where U has a gradient.
-    fn read_backward(
-        &mut self,
-        ops: Ops,
-        x: &[f32],
-        g: &mut [f32],
-        a: &[f32],
-        written: Written<'_>,
-        state_t: &[f32],
-        grown: Grown<'_>,
-    );
+    /// Gradients of [`read`](Self::read) plus A·U; `scores` has just been called on the same rows.
+    fn read_backward(&mut self, ops: Ops, read: Read<'_>, grown: Grown<'_>);
 
     /// Gradients of [`write`](Self::write): sets those of K and U and decays that of S, given
     /// dS as it stands behind the chunk and its transpose.

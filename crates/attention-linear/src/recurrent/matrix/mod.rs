@@ -24,6 +24,7 @@ pub(super) use forward::forward;
 pub(super) use prepared::prepare;
 
 use super::ops::Ops;
+use super::support::take;
 use attention::simd::Isa;
 use attention::{Geometry, Scratch};
 
@@ -87,14 +88,6 @@ impl Sizes {
     fn state(&self) -> usize {
         self.d * self.v_row
     }
-}
-
-/// Takes the first `floats` of what is left, up to a cache line.
-fn take<'m>(rest: &mut &'m mut [f32], floats: usize) -> &'m mut [f32] {
-    let padded = floats.next_multiple_of(16);
-    let (part, after) = std::mem::take(rest).split_at_mut(padded);
-    *rest = after;
-    &mut part[..floats]
 }
 
 /// Bytes of scratch that forward takes.

@@ -2,7 +2,7 @@
 
 use super::super::CHUNK;
 use super::super::ops::{Decay, Factor, How, Ops, Right, To, columns, rows};
-use super::gate::{Gate, Grown, Places, Written};
+use super::gate::{Gate, Grown, Places, Read};
 use super::{Sizes, take};
 use std::ops::Range;
 
@@ -212,16 +212,15 @@ impl Gate for Scalar<'_, '_> {
         ops.product(columns(k, d_row), right, (d, self.n, dv), to, how);
     }
 
-    fn read_backward(
-        &mut self,
-        ops: Ops,
-        x: &[f32],
-        g: &mut [f32],
-        a: &[f32],
-        written: Written<'_>,
-        state_t: &[f32],
-        mut grown: Grown<'_>,
-    ) {
+    fn read_backward(&mut self, ops: Ops, read: Read<'_>, mut grown: Grown<'_>) {
+        let Read {
+            x,
+            a,
+            g,
+            k,
+            u_t,
+            state_t,
+        } = read;
         let Sizes {
             d,
             dv,
@@ -230,7 +229,7 @@ impl Gate for Scalar<'_, '_> {
         } = self.sizes;
         let (count, n) = (self.places.count, self.n);
         let d_a = std::mem::take(&mut self.d_a);
-        self.pairs(ops, g, v_row, dv, written.u_t, d_a);
+        self.pairs(ops, g, v_row, dv, u_t, d_a);
         for key in (0..n).step_by(16) {
             let first = self.places.first_seeing(key);
             let size = |columns| (16.min(n - key), count - first, columns);
@@ -266,7 +265,7 @@ impl Gate for Scalar<'_, '_> {
         if self.decays() {
             ops.scale(g, &self.row_start[..count], self.scaled, v_row);
         }
-        let g = if self.decays() { &*self.scaled } else { &*g };
+        let g = if self.decays() { &*self.scaled } else { g };
         let row = d_row;
         ops.product(
             rows(g, v_row),
@@ -285,7 +284,7 @@ impl Gate for Scalar<'_, '_> {
             ops.product(
                 rows(&d_a[block.start * CHUNK..], CHUNK),
                 Right {
-                    data: written.k,
+                    data: k,
                     step: d_row,
                 },
                 (block.len(), seen, d),

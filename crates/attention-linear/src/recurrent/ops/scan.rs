@@ -25,14 +25,15 @@ pub(crate) struct Steps<'a> {
     pub(crate) x: &'a [f32],
     /// `[n, row]`.
     pub(crate) k: &'a [f32],
-    /// Reading rows `[at.len(), row]`, and the keys that they stand behind, in order.
-    pub(crate) q: &'a [f32],
+    /// The keys that queries stand behind, in order, and their rows `[at.len()·group, row]`.
     pub(crate) at: &'a [usize],
+    pub(crate) group: usize,
+    pub(crate) q: &'a [f32],
 }
 
 impl Steps<'_> {
     fn check(&self) {
-        let rows = self.at.len();
+        let rows = self.at.len() * self.group;
         assert!(self.row.is_multiple_of(16) && self.rates.len() >= self.row * CHANNELS);
         assert!(self.step.len() >= self.n * CHANNELS && self.x.len() >= self.n * CHANNELS);
         assert!(self.k.len() >= self.n * self.row && self.q.len() >= rows * self.row);
@@ -48,16 +49,19 @@ pub(crate) struct StepGradients<'a> {
     /// Of Δ by way of decays, and of Δ∘v `[n, 16]`.
     pub(crate) step: &'a mut [f32],
     pub(crate) x: &'a mut [f32],
-    /// `[n, row]` and `[at.len(), row]`.
+    /// `[n, row]` and `[at.len()·group, row]`.
     pub(crate) k: &'a mut [f32],
     pub(crate) q: &'a mut [f32],
 }
 
 impl Ops {
-    /// Walks a chunk: h ← exp(Δ·A)∘h + k·(Δv), with o += q·h for reading rows `[at.len(), 16]`.
+    /// Walks a chunk: h ← exp(Δ·A)∘h + k·(Δv), with o += q·h for reading rows `[at.len()·group, 16]`.
     pub(crate) fn scan(self, steps: Steps<'_>, state: &mut [f32], o: &mut [f32]) {
         steps.check();
-        assert!(state.len() >= steps.row * CHANNELS && o.len() >= steps.at.len() * CHANNELS);
+        assert!(
+            state.len() >= steps.row * CHANNELS
+                && o.len() >= steps.at.len() * steps.group * CHANNELS
+        );
         dispatch(self.isa, Scan { steps, state, o });
     }
 
@@ -72,7 +76,7 @@ impl Ops {
         memory: &mut [f32],
     ) {
         steps.check();
-        let (whole, rows) = (steps.row * CHANNELS, steps.at.len());
+        let (whole, rows) = (steps.row * CHANNELS, steps.at.len() * steps.group);
         let g = &gradients;
         assert!(state.len() >= whole && g.state.len() >= whole && g.rates.len() >= whole);
         assert!(d_o.len() >= rows * CHANNELS && g.q.len() >= rows * steps.row);
@@ -114,7 +118,7 @@ impl Kernel for Scan<'_> {
                     let rates: [V; TILE] =
                         std::array::from_fn(|i| V::load(s.rates.as_ptr().add(place(i))));
                     let mut state: [V; TILE] = std::array::from_fn(|i| V::load(h.add(place(i))));
-                    let mut reader = 0;
+                    let mut query = 0;
                     for t in 0..s.n {
                         let step = V::load(s.step.as_ptr().add(t * CHANNELS + lane));
                         let x = V::load(s.x.as_ptr().add(t * CHANNELS + lane));
@@ -123,15 +127,17 @@ impl Kernel for Scan<'_> {
                             let written = x.mul(V::splat(*k.add(i)));
                             *state = state.mul_add(step.mul(rates[i]).exp2_factor(), written);
                         }
-                        while reader < s.at.len() && s.at[reader] == t {
-                            let q = s.q.as_ptr().add(reader * s.row + first);
-                            let to = o.add(reader * CHANNELS + lane);
-                            let mut sum = V::load(to);
-                            for (i, state) in state.iter().enumerate() {
-                                sum = state.mul_add(V::splat(*q.add(i)), sum);
+                        while query < s.at.len() && s.at[query] == t {
+                            for reader in query * s.group..(query + 1) * s.group {
+                                let q = s.q.as_ptr().add(reader * s.row + first);
+                                let to = o.add(reader * CHANNELS + lane);
+                                let mut sum = V::load(to);
+                                for (i, state) in state.iter().enumerate() {
+                                    sum = state.mul_add(V::splat(*q.add(i)), sum);
+                                }
+                                sum.store(to);
                             }
-                            sum.store(to);
-                            reader += 1;
+                            query += 1;
                         }
                     }
                     for (i, state) in state.into_iter().enumerate() {
@@ -184,20 +190,22 @@ impl Kernel for ScanBackward<'_> {
                         std::array::from_fn(|i| V::load(from.as_ptr().add(place(i))))
                     };
                     let (mut d_state, mut d_rates) = (load(g.state), load(g.rates));
-                    let mut reader = s.at.len();
+                    let mut query = s.at.len();
                     for t in (0..s.n).rev() {
-                        while reader > 0 && s.at[reader - 1] == t {
-                            reader -= 1;
-                            let d_o = V::load(self.d_o.as_ptr().add(reader * CHANNELS + lane));
-                            let q = s.q.as_ptr().add(reader * s.row + first);
-                            let mut products = [d_o; TILE];
-                            for i in 0..TILE {
-                                d_state[i] = d_o.mul_add(V::splat(*q.add(i)), d_state[i]);
-                                products[i] = d_o.mul(V::load(states.add(kept(t, i))));
+                        while query > 0 && s.at[query - 1] == t {
+                            query -= 1;
+                            for reader in query * s.group..(query + 1) * s.group {
+                                let d_o = V::load(self.d_o.as_ptr().add(reader * CHANNELS + lane));
+                                let q = s.q.as_ptr().add(reader * s.row + first);
+                                let mut products = [d_o; TILE];
+                                for i in 0..TILE {
+                                    d_state[i] = d_o.mul_add(V::splat(*q.add(i)), d_state[i]);
+                                    products[i] = d_o.mul(V::load(states.add(kept(t, i))));
+                                }
+                                let to = reader * s.row + first;
+                                let to = g.q[to..to + TILE].iter_mut();
+                                to.zip(V::sums(products)).for_each(|(to, sum)| *to += sum);
                             }
-                            let to = reader * s.row + first;
-                            let to = g.q[to..to + TILE].iter_mut();
-                            to.zip(V::sums(products)).for_each(|(to, sum)| *to += sum);
                         }
                         let step = V::load(s.step.as_ptr().add(t * CHANNELS + lane));
                         let x = V::load(s.x.as_ptr().add(t * CHANNELS + lane));

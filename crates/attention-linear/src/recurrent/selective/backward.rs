@@ -9,8 +9,8 @@
 use super::super::CHUNK;
 use super::super::ops::{CHANNELS, How, Ops, Right, StepGradients, To, columns, rows};
 use super::super::shared::Shared;
-use super::super::support::visible_keys;
-use super::chunk::{Chunk, take};
+use super::super::support::{take, visible_keys};
+use super::chunk::Chunk;
 use super::forward::{Readers, floats as forward_floats};
 use attention::{Geometry, Gradients, Problem, Scratch, Workers};
 use ndarray::{ArrayD, ArrayView4, s};
@@ -254,7 +254,14 @@ impl Task<'_, '_> {
         d_v: &mut [f32],
         d_skip: &mut [f32],
     ) {
-        for (at, d_o) in readers.at().iter().zip(readers.o.chunks_exact(CHANNELS)) {
+        let group = chunk.heads.len();
+        for (n, d_o) in readers
+            .o
+            .chunks_exact(CHANNELS)
+            .take(readers.rows())
+            .enumerate()
+        {
+            let at = readers.at()[n / group];
             for (lane, skip) in chunk.skip.iter().enumerate() {
                 d_v[at * CHANNELS + lane] += skip * d_o[lane];
                 d_skip[lane] += chunk.v[at * CHANNELS + lane] * d_o[lane];
@@ -270,7 +277,7 @@ impl Task<'_, '_> {
         readers: &Readers<'_, '_, '_>,
         memory: &mut Memory<'_>,
     ) {
-        let (row, count) = (chunk.row, readers.at().len());
+        let (row, count) = (chunk.row, readers.rows());
         let right = Right {
             data: readers.o,
             step: CHANNELS,

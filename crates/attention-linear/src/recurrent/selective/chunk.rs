@@ -1,19 +1,11 @@
 //! A chunk of keys for one group of channels.
 
 use super::super::ops::{CHANNELS, Ops, Steps};
-use super::super::support::{of_head, side};
+use super::super::support::{of_head, side, take};
 use super::CHUNK;
 use attention::{Head, Problem, Shape};
 use ndarray::{ArrayView2, s};
 use std::ops::Range;
-
-/// Takes the first `floats` of what is left, up to a cache line.
-pub(super) fn take<'m>(rest: &mut &'m mut [f32], floats: usize) -> &'m mut [f32] {
-    let padded = floats.next_multiple_of(16);
-    let (part, after) = std::mem::take(rest).split_at_mut(padded);
-    *rest = after;
-    &mut part[..floats]
-}
 
 /// What a task reads, and scratch for a chunk of it; rows of 16 channels, rows of Q and K padded to 16.
 pub(super) struct Chunk<'p, 'm> {
@@ -24,7 +16,9 @@ pub(super) struct Chunk<'p, 'm> {
     pub(super) heads: Range<usize>,
     pub(super) columns: Range<usize>,
     pub(super) row: usize,
-    steps: ArrayView2<'p, f32>,
+    /// Δ of all channels `[Nk, Dv]`.
+    steps: &'p [f32],
+    dv: usize,
     /// Of the channels.
     pub(super) skip: &'p [f32],
     pub(super) keys: Range<usize>,
@@ -53,11 +47,6 @@ impl<'p, 'm> Chunk<'p, 'm> {
         let group = shape.h / shape.hkv.max(1);
         let heads = key_head * group..(key_head + 1) * group;
         let row = shape.d.next_multiple_of(16);
-        let given = side(problem, "step", (sequence, key_head));
-        let count = problem.geometry().key_range(sequence).len();
-        let steps = ArrayView2::from_shape((count, shape.dv), given);
-        let steps =
-            steps.unwrap_or(ArrayView2::from_shape((0, 0), &[]).unwrap_or_else(|_| unreachable!()));
         let rates = take(memory, row * CHANNELS);
         rates.fill(0.0);
         let logs = of_head(problem, "log_rate", key_head);
@@ -73,7 +62,8 @@ impl<'p, 'm> Chunk<'p, 'm> {
             sequence,
             heads,
             row,
-            steps: steps.slice_move(s![.., columns.clone()]),
+            steps: side(problem, "step", (sequence, key_head)),
+            dv: shape.dv,
             skip: &of_head(problem, "skip", key_head)[columns.clone()],
             columns,
             keys: 0..0,
@@ -89,8 +79,11 @@ impl<'p, 'm> Chunk<'p, 'm> {
         let part = s![keys.clone(), ..];
         self.ops
             .copy(self.head.k.slice(part), 1.0, self.k, self.row);
-        self.ops
-            .copy(self.steps.slice(part), 1.0, self.step, CHANNELS);
+        let steps = &self.steps[keys.start * self.dv..keys.end * self.dv];
+        if let Ok(steps) = ArrayView2::from_shape((keys.len(), self.dv), steps) {
+            let steps = steps.slice_move(s![.., self.columns.clone()]);
+            self.ops.copy(steps, 1.0, self.step, CHANNELS);
+        }
         let v = self.head.v.slice(s![keys.clone(), self.columns.clone()]);
         self.ops.copy(v, 1.0, self.v, CHANNELS);
         let count = keys.len() * CHANNELS;
@@ -115,6 +108,7 @@ impl<'p, 'm> Chunk<'p, 'm> {
             k: self.k,
             q,
             at,
+            group: self.heads.len(),
         }
     }
 }

@@ -5,8 +5,8 @@
 use super::super::CHUNK;
 use super::super::ops::{CHANNELS, How, Ops, Right, To, rows};
 use super::super::shared::Shared;
-use super::super::support::visible_keys;
-use super::chunk::{Chunk, take};
+use super::super::support::{take, visible_keys};
+use super::chunk::Chunk;
 use attention::{OutputMut, Problem, Scratch, Shape, Workers};
 use ndarray::s;
 use std::ops::Range;
@@ -62,7 +62,11 @@ pub(super) fn forward(
             }
             let inside = inside..next;
             readers.load(&chunk, inside.clone());
-            ops.scan(chunk.steps(readers.q, &readers.at), state, readers.o);
+            ops.scan(
+                chunk.steps(readers.q, &readers.at[..readers.count]),
+                state,
+                readers.o,
+            );
             readers.write(&chunk, inside, &out);
             while next < mask.queries() && chunk.end_of(next) == keys.end {
                 let behind = (next + 1..mask.queries().min(next + CHUNK))
@@ -83,7 +87,8 @@ pub(super) struct Readers<'p, 'a, 'm> {
     /// `[64·G, row]` and `[64·G, 16]`.
     pub(super) q: &'m mut [f32],
     pub(super) o: &'m mut [f32],
-    at: Vec<usize>,
+    at: [usize; CHUNK],
+    count: usize,
 }
 
 impl<'p, 'a, 'm> Readers<'p, 'a, 'm> {
@@ -98,22 +103,27 @@ impl<'p, 'a, 'm> Readers<'p, 'a, 'm> {
             group,
             q: take(memory, group * CHUNK * chunk.row),
             o: take(memory, group * CHUNK * CHANNELS),
-            at: Vec::with_capacity(group * CHUNK),
+            at: [0; CHUNK],
+            count: 0,
         }
     }
 
-    /// The key of the chunk that each row stands behind.
+    /// The key of the chunk that each query stands behind.
     pub(super) fn at(&self) -> &[usize] {
-        &self.at
+        &self.at[..self.count]
+    }
+
+    /// Rows.
+    pub(super) fn rows(&self) -> usize {
+        self.count * self.group
     }
 
     /// Loads rows, with o = 0.
     pub(super) fn load(&mut self, chunk: &Chunk<'_, '_>, queries: Range<usize>) {
         let (group, row) = (self.group, chunk.row);
-        self.at.clear();
-        for i in queries.clone() {
-            let at = chunk.end_of(i).saturating_sub(1 + chunk.keys.start);
-            self.at.extend((0..group).map(|_| at));
+        self.count = queries.len();
+        for (at, i) in self.at.iter_mut().zip(queries.clone()) {
+            *at = chunk.end_of(i).saturating_sub(1 + chunk.keys.start);
         }
         for (g, head) in chunk.heads.clone().enumerate() {
             let q = self.problem.head(chunk.sequence, head).q;
@@ -121,13 +131,13 @@ impl<'p, 'a, 'm> Readers<'p, 'a, 'm> {
             let to = &mut self.q[g * row..];
             chunk.ops.copy(q, self.problem.scale(), to, group * row);
         }
-        self.o[..self.at.len() * CHANNELS].fill(0.0);
+        self.o[..self.count * self.group * CHANNELS].fill(0.0);
     }
 
     /// Answers rows that see all that the state holds.
     pub(super) fn behind(&mut self, chunk: &Chunk<'_, '_>, queries: Range<usize>, state: &[f32]) {
         self.load(chunk, queries);
-        let size = (self.at.len(), self.problem.shape().d, CHANNELS);
+        let size = (self.rows(), self.problem.shape().d, CHANNELS);
         let right = Right {
             data: state,
             step: CHANNELS,

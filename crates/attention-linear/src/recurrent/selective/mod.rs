@@ -50,9 +50,12 @@ struct Selective {
 
 impl Selective {
     fn expect(&self, problem: &Problem<'_>, keys: &dyn Fn(usize) -> usize) -> Result<()> {
-        let positive: fn(f32) -> bool = |x| x > 0.0 && x.is_finite();
-        let range = [("step", positive, "a finite step above 0")];
-        support::expect_range(self, problem, keys, &range)
+        let range = support::Range {
+            name: "step",
+            holds: |x| x > 0.0 && x.is_finite(),
+            expected: "a finite step above 0",
+        };
+        support::expect_range(self, problem, keys, &[range])
     }
 
     fn admit_tensors(&self, problem: &Problem<'_>) -> Result<()> {

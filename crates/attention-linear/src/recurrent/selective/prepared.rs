@@ -6,7 +6,8 @@ use super::super::CHUNK;
 use super::super::history::{self, Check, History};
 use super::super::ops::{CHANNELS, How, Ops, Right, To, rows};
 use super::super::shared::Shared;
-use super::chunk::{Chunk, take};
+use super::super::support::take;
+use super::chunk::Chunk;
 use super::{NAME, forward::tasks};
 use attention::{
     Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
