@@ -96,7 +96,7 @@ impl Ops {
     }
 
     /// Working memory of [`scan_backward`](Self::scan_backward): states and decays of a tile.
-    pub(crate) const SCAN_FLOATS: usize = 2 * crate::recurrent::CHUNK * TILE * CHANNELS;
+    pub(crate) const SCAN_FLOATS: usize = 2 * (crate::recurrent::CHUNK + 1) * TILE * CHANNELS;
 }
 
 struct Scan<'a> {
@@ -172,9 +172,12 @@ impl Kernel for ScanBackward<'_> {
                     let kept = |t: usize, i: usize| (t * TILE + i) * CHANNELS + lane;
                     let rates: [V; TILE] =
                         std::array::from_fn(|i| V::load(s.rates.as_ptr().add(place(i))));
-                    let start: [V; TILE] =
+                    // Slot t holds the state before key t.
+                    let mut state: [V; TILE] =
                         std::array::from_fn(|i| V::load(self.state.as_ptr().add(place(i))));
-                    let mut state = start;
+                    for (i, state) in state.iter().enumerate() {
+                        state.store(states.add(kept(0, i)));
+                    }
                     for t in 0..s.n {
                         let step = V::load(s.step.as_ptr().add(t * CHANNELS + lane));
                         let x = V::load(s.x.as_ptr().add(t * CHANNELS + lane));
@@ -183,7 +186,7 @@ impl Kernel for ScanBackward<'_> {
                             let decay = step.mul(rates[i]).exp2_factor();
                             decay.store(decays.add(kept(t, i)));
                             *state = state.mul_add(decay, x.mul(V::splat(*k.add(i))));
-                            state.store(states.add(kept(t, i)));
+                            state.store(states.add(kept(t + 1, i)));
                         }
                     }
                     let load = |from: &[f32]| -> [V; TILE] {
@@ -200,7 +203,7 @@ impl Kernel for ScanBackward<'_> {
                                 let mut products = [d_o; TILE];
                                 for i in 0..TILE {
                                     d_state[i] = d_o.mul_add(V::splat(*q.add(i)), d_state[i]);
-                                    products[i] = d_o.mul(V::load(states.add(kept(t, i))));
+                                    products[i] = d_o.mul(V::load(states.add(kept(t + 1, i))));
                                 }
                                 let to = reader * s.row + first;
                                 let to = g.q[to..to + TILE].iter_mut();
@@ -217,10 +220,7 @@ impl Kernel for ScanBackward<'_> {
                         for i in 0..TILE {
                             products[i] = d_state[i].mul(x);
                             by_x = d_state[i].mul_add(V::splat(*k.add(i)), by_x);
-                            let before = match t {
-                                0 => start[i],
-                                t => V::load(states.add(kept(t - 1, i))),
-                            };
+                            let before = V::load(states.add(kept(t, i)));
                             d_state[i] = d_state[i].mul(V::load(decays.add(kept(t, i))));
                             let exponent = d_state[i].mul(before);
                             by_step = exponent.mul_add(rates[i], by_step);
