@@ -18,8 +18,8 @@ use ndarray::{Array2, ArrayView4};
 
 const NAME: &str = "selective-scan";
 
-/// h_t[n] = exp(Δ_t·A[n])·h_{t-1}[n] + Δ_t·k_t[n]·v_t for each channel c of V, with its own A and Δ;
-/// O_i[c] = Σ_n scale·q_i[n]·h[n] + skip[c]·v[c], h and v those of the last key that query i sees.
+/// Each channel c of V has its own A and Δ: `h_t[n] = exp(Δ_t·A[n])·h_{t-1}[n] + Δ_t·k_t[n]·v_t` and
+/// `O_i = Σ_n scale·q_i[n]·h[n] + skip·v`, h and v those of the last key that query i sees.
 ///
 /// Learned `log_rate` `[Hkv, Dv, D]`, A = -exp(log_rate), and `skip` `[Hkv, Dv]`; side input `step`
 /// `[B, Hkv, Nk, Dv]`, Δ > 0 (after the softplus). K and Q stand for B and C of the source.
