@@ -43,3 +43,4 @@ pub use elu::VARIANT as ELU;
 pub use favor::VARIANT as FAVOR;
 pub use linrec::VARIANT as LINREC;
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
+pub use projection::projection;

@@ -1,8 +1,27 @@
 //! Block-orthogonal Gaussian projections.
 
+use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+
+/// ω_1 … ω_m `[m, D]` as the variants draw them from a seed, so that the same estimate can be made
+/// elsewhere: orthogonal within each block of D rows, each row a standard Gaussian by itself. Those
+/// of a smaller m are the first of a larger one's.
+///
+/// Source: Choromanski et al., Rethinking Attention with Performers, ICLR 2021, section 2.4.
+/// Cost: O(m·D²).
+///
+/// ```
+/// let omega = attention_linear::projection(8, 4, 0);
+/// assert!(omega.row(0).dot(&omega.row(3)).abs() < 1e-5);
+/// assert_eq!(omega.row(7), attention_linear::projection(16, 4, 0).row(7));
+/// ```
+#[must_use]
+pub fn projection(m: usize, d: usize, seed: u64) -> Array2<f32> {
+    let rows = Projection::draw(m, d, seed, 1).rows;
+    Array2::from_shape_fn((m, d), |(f, i)| rows[f * d + i])
+}
 
 /// ω_1 … ω_m `[m, D]`, in both orders in which the products need it.
 #[derive(Debug)]
