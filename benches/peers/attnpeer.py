@@ -17,7 +17,7 @@ for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class Cell:
     scale: float
     threads: int
     folder: str
+    attention: str = "softmax"
+    tensors: dict = field(default_factory=dict)
 
     @property
     def kind(self):
@@ -55,12 +57,13 @@ class Cell:
         return self.kind == "causal"
 
     def tensor(self, name):
-        """A tensor as float32: q, k, v, or do where the cell asks for training."""
+        """A tensor as float32: q, k, v, do where the cell asks for training, or one of `tensors`."""
         shape = {
             "q": (self.b, self.h, self.nq, self.d),
             "k": (self.b, self.hkv, self.nk, self.d),
             "v": (self.b, self.hkv, self.nk, self.dv),
             "do": (self.b, self.h, self.nq, self.dv),
+            **self.tensors,
         }[name]
         path = os.path.join(self.folder, name + ".f32")
         return np.fromfile(path, "<f4").reshape(shape)

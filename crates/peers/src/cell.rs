@@ -1,7 +1,7 @@
 //! A problem written down for peers: its description, and its tensors as files.
 
 use crate::error::{Error, Result};
-use crate::message::{CellMessage, MaskMessage};
+use crate::message::{CellMessage, MaskMessage, SOFTMAX};
 use attention::mask::{Alignment, Part};
 use attention::{Mask, Problem, Shape, expect_shape};
 use ndarray::{Array4, ArrayView4, Axis};
@@ -71,7 +71,8 @@ pub struct Answer {
 }
 
 impl Cell {
-    /// Writes Q, K, V and, for training, dO `[B, H, Nq, Dv]` as little-endian f32.
+    /// Writes Q, K, V, the problem's own tensors and, for training, dO `[B, H, Nq, Dv]` as
+    /// little-endian f32. What is asked for is softmax attention ([`with_attention`](Self::with_attention)).
     ///
     /// # Errors
     /// [`Error::Problem`] for what the protocol has no words for (jagged batches, biases, windows,
@@ -114,6 +115,10 @@ impl Cell {
         } else if work == Work::Training {
             return Err(wordless("training without dO", "give one"));
         }
+        for (name, tensor) in problem.tensors() {
+            let path = folder.path().join(name).with_extension("f32");
+            write(&path, std::iter::once(tensor.iter().copied().collect()))?;
+        }
         for part in problem.geometry().mask().parts() {
             if let Part::Blocks(blocks) = part {
                 let kept: Vec<u8> = blocks.kept().iter().map(|&k| u8::from(k)).collect();
@@ -143,11 +148,23 @@ impl Cell {
                 dtype: dtype.name(),
                 mask,
                 scale: problem.scale(),
+                attention: SOFTMAX.into(),
+                tensors: problem
+                    .tensors()
+                    .map(|(name, tensor)| (name, tensor.shape().to_vec()))
+                    .collect(),
             },
             folder,
             shape,
             work,
         })
+    }
+
+    /// The same cell for another attention than softmax: one of our variants, by name.
+    #[must_use]
+    pub fn with_attention(mut self, name: &str) -> Self {
+        self.message.attention = name.into();
+        self
     }
 
     /// The sizes.

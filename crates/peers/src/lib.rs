@@ -5,7 +5,8 @@
 //! Peers are optional: which there are is found at run time.
 //!
 //! * [`Program`] is how a peer is started, [`catalog`] lists those that come with the project;
-//! * [`Cell`] is a problem with its tensors in a temporary folder, where any peer can read them;
+//! * [`Cell`] is a problem, of softmax attention or of a variant that peers know, with its tensors in a temporary folder, where any peer can
+//!   read them;
 //! * [`Peer`] is a running one: it loads a cell, runs it and gives its answer.
 //!
 //! ```no_run
@@ -39,6 +40,6 @@ mod program;
 
 pub use cell::{Answer, Cell, Dtype, Work};
 pub use error::{Error, Result};
-pub use message::Supports;
+pub use message::{SOFTMAX, Supports};
 pub use peer::{Peer, Timeouts};
 pub use program::{Program, Scores, catalog};

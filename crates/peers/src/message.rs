@@ -1,6 +1,7 @@
 //! The lines that go to a peer and come back, as `benches/peers/README.md` has them.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The version of the protocol that this crate speaks.
@@ -54,6 +55,10 @@ pub(crate) struct CellMessage {
     pub(crate) dtype: &'static str,
     pub(crate) mask: MaskMessage,
     pub(crate) scale: f32,
+    /// `softmax`, or one of our variants by name.
+    pub(crate) attention: String,
+    /// Shapes of the tensors that are given beside Q, K, V, by name.
+    pub(crate) tensors: BTreeMap<&'static str, Vec<usize>>,
 }
 
 /// A problem mask.
@@ -103,12 +108,22 @@ pub(crate) struct Hello {
 /// What a peer says it can do, in the protocol's words; it may still refuse a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Supports {
+    /// `softmax`, or names of our variants; softmax alone where a peer says nothing.
+    #[serde(default = "softmax")]
+    pub attention: Vec<String>,
     /// `forward`, `training`, `decode`.
     pub work: Vec<String>,
     /// `full`, `causal`, `lengths`, `blocks`.
     pub mask: Vec<String>,
     /// `f32`, `bf16`.
     pub dtype: Vec<String>,
+}
+
+/// What is attended with where nothing else is said.
+pub const SOFTMAX: &str = "softmax";
+
+fn softmax() -> Vec<String> {
+    vec![SOFTMAX.into()]
 }
 
 /// The answer to run.

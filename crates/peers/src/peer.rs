@@ -112,6 +112,11 @@ impl Peer {
     pub fn load(&mut self, cell: &Cell) -> Result<()> {
         let message = &cell.message;
         let asked = [
+            (
+                &self.supports.attention,
+                "attention",
+                message.attention.as_str(),
+            ),
             (&self.supports.work, "work", message.work),
             (&self.supports.mask, "mask", message.mask.kind()),
             (&self.supports.dtype, "dtype", message.dtype),

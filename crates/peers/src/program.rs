@@ -62,11 +62,12 @@ const TORCH: &str = "PyTorch";
 const ORT: &str = "ONNX Runtime";
 
 #[rustfmt::skip]
-const PYTHON_PEERS: [Line; 8] = [
+const PYTHON_PEERS: [Line; 9] = [
     ("torch-flash", TORCH, "torch", "torch_peer.py", Some("flash"), true, Scores::Never),
     ("torch-math", TORCH, "torch", "torch_peer.py", Some("math"), true, Scores::Always),
     ("torch-flex", TORCH, "torch", "torch_peer.py", Some("flex"), true, Scores::Never),
     ("torch-masked", TORCH, "torch", "torch_peer.py", Some("masked"), true, Scores::Never),
+    ("torch-linear", TORCH, "torch", "torch_linear_peer.py", None, true, Scores::Never),
     ("zentorch", "zentorch", "zentorch", "zentorch_peer.py", None, true, Scores::Never),
     ("onnxruntime-mha", ORT, "onnxruntime", "onnxruntime_peer.py", Some("mha"), false, Scores::Causal),
     ("onnxruntime-attention", ORT, "onnxruntime", "onnxruntime_peer.py", Some("attention"), false, Scores::Always),

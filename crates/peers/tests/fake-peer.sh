@@ -12,10 +12,16 @@ while read -r request; do
   *'"do":"hello"'*)
     version=1
     [ "$1" = foreign ] && version=99
-    say '{"ok":{"protocol":'$version',"name":"fake","version":"1.2","cpus":'$cpus',"supports":{"work":["forward","training"],"mask":["full","causal"],"dtype":["f32"]}}}'
+    attention=
+    [ "$1" = gated ] && attention='"attention":["gated"],'
+    say '{"ok":{"protocol":'$version',"name":"fake","version":"1.2","cpus":'$cpus',"supports":{'$attention'"work":["forward","training"],"mask":["full","causal"],"dtype":["f32"]}}}'
     ;;
   *'"do":"cell"'*)
     printf '%s' "$request" | grep -q '"mask":{"kind":"causal"}' && { say '{"unsupported":"causal today"}'; continue; }
+    [ "$1" = gated ] && case $request in
+    *'"attention":"gated","tensors":{"gate":[2,2,3,4]}'*) ;;
+    *) say '{"failed":"no gate"}'; continue ;;
+    esac
     folder=$(printf '%s' "$request" | sed 's/.*"folder":"\([^"]*\)".*/\1/')
     say '{"ok":{}}'
     ;;
@@ -34,6 +40,7 @@ while read -r request; do
     # O is the values, as if each query saw its own key alone; so are the gradients of them.
     cp "$folder/v.f32" "$to/o.f32"
     for x in q k v; do cp "$folder/$x.f32" "$to/d$x.f32"; done
+    [ "$1" = gated ] && cp "$folder/gate.f32" "$to/o.f32"
     [ "$1" = truncates ] && printf 'abcd' > "$to/o.f32"
     say '{"ok":{}}'
     ;;

@@ -64,6 +64,24 @@ fn what_it_cannot_do_is_unsupported_by_its_own_word_or_by_its_list() {
     let blocks = cell(Work::Forward, Mask::blocks(blocks)).unwrap();
     let message = peer.load(&blocks).unwrap_err().to_string();
     assert_eq!(message, "fake does not support mask blocks");
+    let linear = cell(Work::Forward, Mask::full()).unwrap();
+    let linear = linear.with_attention("linear-elu");
+    let message = peer.load(&linear).unwrap_err().to_string();
+    assert_eq!(message, "fake does not support attention linear-elu");
+}
+
+#[test]
+fn a_variants_tensors_arrive_by_name() {
+    let (x, gate) = (tensor(0.1), tensor(7.0));
+    let problem = Problem::new(x.view(), x.view(), x.view())
+        .unwrap()
+        .with_tensor("gate", gate.view().into_dyn());
+    let cell = Cell::write(&problem, Work::Forward, Dtype::F32, None)
+        .unwrap()
+        .with_attention("gated");
+    let mut peer = start("gated").unwrap();
+    peer.load(&cell).unwrap();
+    assert_eq!(peer.output(&cell).unwrap().o, gate);
 }
 
 #[test]
@@ -158,5 +176,5 @@ fn every_script_of_the_catalog_is_there() {
             assert!(Path::new(script).exists(), "{script}");
         }
     }
-    assert_eq!(programs.len(), 11);
+    assert_eq!(programs.len(), 12);
 }

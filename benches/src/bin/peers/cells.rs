@@ -1,6 +1,7 @@
 //! `cells.toml`: which cells, who takes part, and the ratios aimed at.
 
-use peers::{Dtype, Work};
+use attention_variants::{Configured, RegistryError};
+use peers::{Dtype, SOFTMAX, Work};
 use serde::Deserialize;
 use std::fmt;
 
@@ -21,6 +22,9 @@ pub(crate) struct Group {
     pub(crate) name: String,
     /// Its heading in the table.
     pub(crate) title: String,
+    /// `softmax`, or the variant that ours and the peers compute.
+    #[serde(default = "softmax")]
+    attention: String,
     #[serde(deserialize_with = "work")]
     work: Work,
     #[serde(deserialize_with = "dtype")]
@@ -69,6 +73,7 @@ pub(crate) struct Spec {
     pub(crate) nk: usize,
     pub(crate) d: usize,
     pub(crate) mask: String,
+    pub(crate) attention: String,
     pub(crate) work: Work,
     pub(crate) dtype: Dtype,
     pub(crate) threads: usize,
@@ -90,12 +95,27 @@ impl Group {
                 nk: n,
                 d,
                 mask,
+                attention: self.attention.clone(),
                 work: self.work,
                 dtype: self.dtype,
                 threads,
             })
             .collect()
     }
+}
+
+impl Spec {
+    /// The variant that is computed, where it is not softmax attention.
+    pub(crate) fn variant(&self) -> Result<Option<Configured>, RegistryError> {
+        let other = self.attention != SOFTMAX;
+        other
+            .then(|| Configured::new(&self.attention, []))
+            .transpose()
+    }
+}
+
+fn softmax() -> String {
+    SOFTMAX.into()
 }
 
 impl fmt::Display for Spec {

@@ -3,6 +3,7 @@
 use crate::record::{OURS, Row};
 use crate::table::cells;
 use measure::RatioSummary;
+use peers::SOFTMAX;
 use report::{ComparedCell, Comparison, Ratio, Section, comparison};
 use std::error::Error;
 use std::path::Path;
@@ -18,12 +19,13 @@ const LIBRARIES: [&str; 6] = [
 ];
 
 /// What is drawn together.
-const SECTIONS: [(&str, &str, &str); 5] = [
+const SECTIONS: [(&str, &str, &str); 6] = [
     ("Forward, f32", "forward", "f32"),
     ("Forward and backward, f32", "training", "f32"),
     ("Decode, f32: one query over a cache", "decode", "f32"),
     ("Forward, bf16", "forward", "bf16"),
     ("Forward, f32: jagged, block masks", "forward", "f32"),
+    ("Linear attention, f32", "", ""),
 ];
 
 /// Writes `peers.svg` and `peers.png`; nothing where no ratio is known.
@@ -57,9 +59,12 @@ pub(crate) fn write(rows: &[Row], folder: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn belongs(row: &Row) -> Option<usize> {
+    if row.attention != SOFTMAX {
+        return Some(SECTIONS.len() - 1);
+    }
     let masked = !matches!(row.mask.as_str(), "full" | "causal");
     if masked {
-        return Some(SECTIONS.len() - 1);
+        return Some(SECTIONS.len() - 2);
     }
     SECTIONS
         .iter()
@@ -131,7 +136,12 @@ fn label(row: &Row) -> String {
         Some(("blocks", sparsity)) => format!("{sparsity} sparse"),
         Some(_) => "jagged".into(),
     };
-    format!("{b},{h},{nk},{d} {mask}")
+    let attention = match (row.attention.as_str(), row.work.as_str()) {
+        (SOFTMAX, _) => String::new(),
+        (name, "training") => format!(" {name} with backward"),
+        (name, _) => format!(" {name}"),
+    };
+    format!("{b},{h},{nk},{d} {mask}{attention}")
 }
 
 /// How often ours is ahead of every peer, and how fast against PyTorch.

@@ -8,6 +8,7 @@ use crate::ours::Ours;
 use crate::record::{self, OURS, Row, Status};
 use crate::rounds::{self, Entrant};
 use attention::Workers;
+use ndarray::ArrayD;
 use peers::{Cell, Peer, Program, Scores, Timeouts, Work, catalog};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,9 +16,6 @@ use std::path::Path;
 
 /// The project's folder, where scripts and installed peers are.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
-/// The budget of an exact variant where no variant of ours says its own.
-const F32_BUDGET: f64 = 2e-6;
 
 /// Scores of more than this stay allocated in some libraries: such a peer is ended after the cell.
 const MUCH: u64 = 256 << 20;
@@ -57,9 +55,15 @@ impl Field {
         let inputs = Inputs::draw(spec, seed)?;
         let jagged = inputs.jagged();
         let training = spec.work == Work::Training;
-        let truth = Truth::compute(&inputs, training, spec.dtype, seed, &self.oracle)?;
+        let truth = Truth::compute(&inputs, spec, seed, &self.oracle)?;
         let d_o = training.then(|| inputs.d_o.view());
-        let cell = Cell::write(&inputs.problem()?, spec.work, spec.dtype, d_o)?;
+        let drawn = drawn(spec)?;
+        let mut problem = inputs.problem()?;
+        if let Some(drawn) = &drawn {
+            problem = problem.with_tensor("projection", drawn.view());
+        }
+        let cell = Cell::write(&problem, spec.work, spec.dtype, d_o)?;
+        let cell = cell.with_attention(&spec.attention);
         let shape = (spec.b, spec.h, inputs.q.dim().2, spec.d);
 
         self.start(theirs, &cell);
@@ -89,7 +93,6 @@ impl Field {
             if program.is_some_and(|p| p.bound) && spec.threads > 1 {
                 row.placement = "bound, one thread a core".into();
             }
-            let budget = (8.0 * f64::from(f32::EPSILON) * truth.max_abs_score()).max(F32_BUDGET);
             match peer {
                 _ if program.is_some_and(|p| is_too_large(p, &cell)) => {
                     let gigabytes = cell.score_bytes() as f64 / 1e9;
@@ -104,6 +107,7 @@ impl Field {
                         Ok(()) => {
                             let contender = Contender::Peer(peer, &cell);
                             let index = rows.len();
+                            let budget = truth.budget();
                             entrants
                                 .extend(admit(contender, &truth, shape, budget, index, &mut row));
                         }
@@ -179,6 +183,19 @@ fn admit<'a>(
             None
         }
     }
+}
+
+/// The projection that the variant draws by itself, so that peers can use the same.
+fn drawn(spec: &Spec) -> Result<Option<ArrayD<f32>>, Box<dyn Error>> {
+    let Some(variant) = spec.variant()? else {
+        return Ok(None);
+    };
+    let drawn = (variant.variant().name == attention_linear::FAVOR.name).then(|| {
+        let parameters = variant.parameters();
+        let (m, seed) = (parameters.integer("features"), parameters.integer("seed"));
+        attention_linear::projection(m, spec.d, seed as u64).into_dyn()
+    });
+    Ok(drawn)
 }
 
 fn materialises(program: &Program, cell: &Cell) -> bool {

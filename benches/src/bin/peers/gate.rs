@@ -1,11 +1,16 @@
 //! No time without a right answer: sampled rows against attention in f64.
 
+use crate::cells::Spec;
 use crate::gradients;
 use crate::inputs::Inputs;
 use attention::accuracy::RowSample;
 use attention::{Workers, oracle};
 use ndarray::{Array2, Array4, s};
-use peers::{Answer, Dtype};
+use peers::{Answer, Dtype, Work};
+use std::error::Error;
+
+/// The budget of exact attention where scores are small.
+const F32_BUDGET: f64 = 2e-6;
 
 /// Query rows that the oracle answers.
 const ROWS: usize = 256;
@@ -31,6 +36,7 @@ pub(crate) struct Truth {
     /// Of dQ, dK, dV; none where the cell is not about training.
     gradients: Option<[Vec<Rows>; 3]>,
     max_abs_score: f64,
+    budget: f64,
     dtype: Dtype,
 }
 
@@ -45,39 +51,51 @@ pub(crate) struct Verdict {
 }
 
 impl Truth {
-    /// Asks the oracle; gradients too where the cell is about training.
+    /// Asks the oracle, or the variant's own f64 form; gradients too where the cell is about
+    /// training.
     pub(crate) fn compute(
         inputs: &Inputs,
-        training: bool,
-        dtype: Dtype,
+        spec: &Spec,
         seed: u64,
         workers: &Workers,
-    ) -> attention::Result<Self> {
+    ) -> Result<Self, Box<dyn Error>> {
         let problem = inputs.problem()?;
+        let variant = spec.variant()?.map(|v| v.build()).transpose()?;
         let sample = RowSample::seeded(&inputs.rows()?, ROWS, seed);
         let tasks = sample.heads().to_vec();
         let answers = workers.map(tasks, |(sequence, head, rows)| {
             let exact = oracle::rows(&problem.head(sequence, head), &rows);
-            let values = exact.output;
-            (
-                Rows {
-                    sequence,
-                    head,
-                    rows,
-                    values,
-                },
-                exact.max_abs_score,
-            )
+            let values = match &variant {
+                None => exact.output,
+                Some(variant) => variant.form_f64(&problem, sequence, head, &rows)?.output,
+            };
+            let rows = Rows {
+                sequence,
+                head,
+                rows,
+                values,
+            };
+            Ok((rows, exact.max_abs_score))
         });
+        let answers: Vec<(Rows, f64)> = answers.into_iter().collect::<attention::Result<_>>()?;
         let max_abs_score = answers.iter().fold(0.0, |m: f64, (_, s)| m.max(*s));
-        let gradients =
-            training.then(|| gradients::sampled(&problem, inputs.d_o.view(), seed, workers));
+        let exact = (8.0 * f64::from(f32::EPSILON) * max_abs_score).max(F32_BUDGET);
+        let budget = variant.map_or(exact, |variant| variant.error_budget(max_abs_score));
+        let gradients = (spec.work == Work::Training)
+            .then(|| gradients::sampled(&spec.attention, &problem, &inputs.d_o, seed, workers))
+            .transpose()?;
         Ok(Self {
             o: answers.into_iter().map(|(rows, _)| rows).collect(),
             gradients,
             max_abs_score,
-            dtype,
+            budget,
+            dtype: spec.dtype,
         })
+    }
+
+    /// The error allowed to peers: of exact attention in f32, or what our variant allows itself.
+    pub(crate) fn budget(&self) -> f64 {
+        self.budget
     }
 
     /// The largest |S| among the sampled rows.

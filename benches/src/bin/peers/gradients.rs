@@ -1,8 +1,10 @@
 //! Gradients in f64, for some rows of some heads.
 
+use crate::elu_gradients;
 use crate::gate::Rows;
 use attention::{Head, Problem, Workers, oracle};
-use ndarray::{Array2, ArrayView2, ArrayView4, s};
+use ndarray::{Array2, Array4, ArrayView2, Axis, s};
+use peers::SOFTMAX;
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,13 +24,15 @@ struct Part {
 
 /// dQ, dK and dV of sampled rows in two heads, one where they are long.
 ///
-/// A row of dK takes every query of its head: O(Nq·Nk·(D + Dv)) a head. Heads are not grouped.
+/// A row of dK takes every query of its head: O(Nq·Nk·(D + Dv)) a head under softmax. Heads are not
+/// grouped. The error says which attention has no gradients here.
 pub(crate) fn sampled(
+    attention: &str,
     problem: &Problem<'_>,
-    d_o: ArrayView4<'_, f32>,
+    d_o: &Array4<f32>,
     seed: u64,
     workers: &Workers,
-) -> [Vec<Rows>; 3] {
+) -> Result<[Vec<Rows>; 3], String> {
     let shape = problem.shape();
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x6772_6164);
     let heads = if shape.nq >= 2048 { 1 } else { 2 };
@@ -42,23 +46,16 @@ pub(crate) fn sampled(
         };
         let (queries, keys) = (draw(shape.nq), draw(shape.nk));
         let head = problem.head(sequence, h);
-        let d_o = d_o.slice_move(s![sequence, h, .., ..]).mapv(f64::from);
-        let chunks = (0..shape.nq).step_by(CHUNK).collect();
-        let parts = workers.map(chunks, |start: usize| {
-            let rows: Vec<usize> = (start..(start + CHUNK).min(shape.nq)).collect();
-            differentiate(&head, d_o.view(), &rows, &queries, &keys)
-        });
-        let zeros = |columns: usize| Array2::zeros((keys.len(), columns));
-        let (mut dk, mut dv) = (zeros(shape.d), zeros(shape.dv));
-        let mut dq = Array2::zeros((queries.len(), shape.d));
-        for part in parts {
-            dk += &part.dk;
-            dv += &part.dv;
-            for (row, values) in part.dq {
-                let slot = queries.binary_search(&row).unwrap_or(0);
-                dq.row_mut(slot).assign(&ndarray::Array1::from(values));
+        let d_o = d_o.slice(s![sequence, h, .., ..]).mapv(f64::from);
+        let [dq, dk, dv] = match attention {
+            SOFTMAX => softmax(&head, d_o.view(), &queries, &keys, workers),
+            "linear-elu" => {
+                let [dq, dk, dv] = elu_gradients::of(&head, d_o.view());
+                let pick = |x: &Array2<f64>, rows: &[usize]| x.select(Axis(0), rows);
+                [pick(&dq, &queries), pick(&dk, &keys), pick(&dv, &keys)]
             }
-        }
+            other => return Err(format!("gradients of {other} are not known in f64")),
+        };
         let rows = |rows: &[usize], values| Rows {
             sequence,
             head: h,
@@ -69,7 +66,35 @@ pub(crate) fn sampled(
         all[1].push(rows(&keys, dk));
         all[2].push(rows(&keys, dv));
     }
-    all
+    Ok(all)
+}
+
+/// Of softmax attention: dQ of the queries, dK and dV of the keys.
+fn softmax(
+    head: &Head<'_>,
+    d_o: ArrayView2<'_, f64>,
+    queries: &[usize],
+    keys: &[usize],
+    workers: &Workers,
+) -> [Array2<f64>; 3] {
+    let nq = head.q.nrows();
+    let chunks = (0..nq).step_by(CHUNK).collect();
+    let parts = workers.map(chunks, |start: usize| {
+        let rows: Vec<usize> = (start..(start + CHUNK).min(nq)).collect();
+        differentiate(head, d_o, &rows, queries, keys)
+    });
+    let zeros = |columns: usize| Array2::zeros((keys.len(), columns));
+    let (mut dk, mut dv) = (zeros(head.k.ncols()), zeros(head.v.ncols()));
+    let mut dq = Array2::zeros((queries.len(), head.q.ncols()));
+    for part in parts {
+        dk += &part.dk;
+        dv += &part.dv;
+        for (row, values) in part.dq {
+            let slot = queries.binary_search(&row).unwrap_or(0);
+            dq.row_mut(slot).assign(&ndarray::Array1::from(values));
+        }
+    }
+    [dq, dk, dv]
 }
 
 /// dS = P∘(dP - δ) with dP = dO·Vᵀ and δ = dO·O; then dQ = scale·dS·K, dK = scale·dSᵀ·Q, dV = Pᵀ·dO.
@@ -118,7 +143,20 @@ mod tests {
     use ndarray::Array4;
 
     #[test]
-    fn they_are_the_slope_of_the_oracle() {
+    fn they_are_the_slope_of_what_they_are_gradients_of() {
+        slopes(SOFTMAX, &|problem, h, rows| {
+            oracle::rows(&problem.head(0, h), rows).output
+        });
+        let elu = attention_variants::Configured::new("linear-elu", []);
+        let elu = elu.and_then(|elu| elu.build()).unwrap();
+        slopes("linear-elu", &|problem, h, rows| {
+            elu.form_f64(problem, 0, h, rows).unwrap().output
+        });
+    }
+
+    type Exact<'e> = &'e dyn Fn(&Problem<'_>, usize, &[usize]) -> Array2<f64>;
+
+    fn slopes(attention: &str, exact: Exact<'_>) {
         let tensor = |salt: f32| {
             Array4::from_shape_fn((1, 2, 7, 3), |(_, h, i, d)| {
                 (salt + (h * 31 + i * 7 + d) as f32).sin()
@@ -131,13 +169,13 @@ mod tests {
                 .and_then(|p| p.with_mask(Mask::causal(Alignment::TopLeft)))
                 .unwrap();
             let rows: Vec<usize> = (0..7).collect();
-            let o = oracle::rows(&problem.head(0, h), &rows).output;
+            let o = exact(&problem, h, &rows);
             (o * d_o.slice(s![0, h, .., ..]).mapv(f64::from)).sum()
         };
         let problem = Problem::new(q.view(), k.view(), v.view())
             .and_then(|p| p.with_mask(Mask::causal(Alignment::TopLeft)))
             .unwrap();
-        let found = sampled(&problem, d_o.view(), 3, &Workers::serial());
+        let found = sampled(attention, &problem, &d_o, 3, &Workers::serial()).unwrap();
         for (which, rows) in found.iter().enumerate() {
             let Rows {
                 head, rows, values, ..

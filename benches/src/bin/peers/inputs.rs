@@ -2,7 +2,7 @@
 
 use crate::cells::Spec;
 use attention::mask::{Alignment, BlockMask, Mask};
-use attention::{Geometry, Problem};
+use attention::{Geometry, Problem, Tensors};
 use ndarray::{Array4, Axis, concatenate, s};
 use peers::Dtype;
 use rand::SeedableRng;
@@ -25,6 +25,8 @@ pub(crate) struct Inputs {
     /// `[B, H, Nq, D]`.
     pub(crate) d_o: Array4<f32>,
     pub(crate) mask: Mask,
+    /// What the variant needs beside them, as it begins.
+    tensors: Tensors,
     /// Lengths of the histories, where they differ.
     pub(crate) lengths: Option<Vec<usize>>,
 }
@@ -82,19 +84,31 @@ impl Inputs {
             }
         };
         let (q, k, v, d_o) = (tensor(n.0), tensor(n.1), tensor(n.1), tensor(n.0));
-        Ok(Self {
+        let mut inputs = Self {
             q,
             k,
             v,
             d_o,
             mask,
+            tensors: Tensors::default(),
             lengths,
-        })
+        };
+        if let Some(variant) = spec.variant()? {
+            let attention = variant.build()?;
+            let problem = inputs.problem()?;
+            inputs.tensors = Tensors::of(attention.as_ref(), problem.geometry(), seed);
+        }
+        Ok(inputs)
     }
 
     /// The cell as a padded problem.
     pub(crate) fn problem(&self) -> attention::Result<Problem<'_>> {
-        Problem::new(self.q.view(), self.k.view(), self.v.view())?.with_mask(self.mask.clone())
+        let mut problem = Problem::new(self.q.view(), self.k.view(), self.v.view())?
+            .with_mask(self.mask.clone())?;
+        for (name, tensor) in self.tensors.iter() {
+            problem = problem.with_tensor(name, tensor);
+        }
+        Ok(problem)
     }
 
     /// The histories end to end, without their padding.

@@ -10,6 +10,7 @@
 mod cells;
 mod chart;
 mod contender;
+mod elu_gradients;
 mod field;
 mod gate;
 mod gradients;

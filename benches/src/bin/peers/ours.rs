@@ -1,7 +1,7 @@
 //! Our variants on a cell: padded, jagged or one history at a time.
 
 use crate::inputs::{Inputs, Jagged};
-use attention::{Attention, Gradients, Output, Problem, Scratch, Workers};
+use attention::{Attention, Feature, Gradients, Output, Problem, Scratch, Workers};
 use attention_variants::Configured;
 use ndarray::{Array4, Axis, s};
 use peers::{Answer, Work};
@@ -60,7 +60,8 @@ impl<'a> Ours<'a> {
                 .capabilities()
                 .admits_geometry(problem.geometry())?;
             scratch.reserve(attention.scratch_bytes(problem.geometry(), workers.threads()));
-            let output = Output::poisoned(problem.geometry(), training);
+            let saves = training && attention.capabilities().has(Feature::LogSumExp);
+            let output = Output::poisoned(problem.geometry(), saves);
             let gradients = training.then(|| Gradients::zeros(&problem));
             if training {
                 let threads = workers.threads();

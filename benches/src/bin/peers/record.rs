@@ -3,6 +3,7 @@
 use crate::cells::Spec;
 use crate::gate::Verdict;
 use measure::RatioSummary;
+use peers::SOFTMAX;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -33,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) nk: usize,
     pub(crate) d: usize,
     pub(crate) mask: String,
+    #[serde(default = "softmax")]
+    pub(crate) attention: String,
     pub(crate) work: String,
     pub(crate) dtype: String,
     pub(crate) threads: usize,
@@ -77,6 +80,7 @@ impl Row {
             nk: spec.nk,
             d: spec.d,
             mask: spec.mask.clone(),
+            attention: spec.attention.clone(),
             work: spec.work.name().into(),
             dtype: spec.dtype.name().into(),
             threads: spec.threads,
@@ -135,8 +139,12 @@ impl Row {
         (group, *b, *h, *nq, *nk, *d, mask, *threads)
     }
 
-    /// Useful work a second: 4·pairs·D operations, 14 for forward and backward; half of it causal.
+    /// Useful work a second of softmax attention: 4·pairs·D operations, 14 for forward and backward;
+    /// half of it causal.
     pub(crate) fn gflops(&self) -> Option<f64> {
+        if self.attention != SOFTMAX {
+            return None;
+        }
         let sparsity: f64 = match self.mask.split_once(' ') {
             None if self.mask == "causal" => 0.5,
             None => 0.0,
@@ -147,6 +155,10 @@ impl Row {
         let each = if self.work == "training" { 14.0 } else { 4.0 };
         Some(each * pairs * self.d as f64 / self.median_ms? / 1e6)
     }
+}
+
+fn softmax() -> String {
+    SOFTMAX.into()
 }
 
 /// The library of our own contenders.
