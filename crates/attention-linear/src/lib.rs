@@ -42,5 +42,5 @@ mod wide;
 pub use elu::VARIANT as ELU;
 pub use favor::VARIANT as FAVOR;
 pub use linrec::VARIANT as LINREC;
-pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
 pub use projection::projection;
+pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
