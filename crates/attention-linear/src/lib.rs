@@ -1,13 +1,12 @@
 //! Attention by feature maps, linear in the sequence length.
 //!
 //! O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j): the sum over keys is shared by all queries
-//! that see them, so that S is never formed. Causal masks are scanned in chunks. Three variants
-//! share one engine and differ in feature map and normaliser: [`ELU`], [`FAVOR`] and [`LINREC`].
+//! that see them, so that S is never formed. Causal masks are scanned in chunks. Variants share one
+//! engine and differ in feature map and normaliser: [`ELU`], [`RELU`], [`FAVOR`] and [`LINREC`].
 //!
-//! Loops run on the widest vectors of the machine (AVX-512, AVX2 with FMA, NEON, or what the
-//! compiler makes of scalar code), chosen at run time. Features and sums of a row have the same bits
-//! on all of these; matrix products are rounded once a step with fused multiply-add and twice
-//! without. Outputs therefore have the bits of one instruction set; error budgets leave room for either.
+//! Kernels are written once and run on AVX-512, AVX2 with FMA, or what the compiler makes of plain
+//! lanes, chosen at run time or by the parameter `isa`. Outputs have the bits of one instruction set;
+//! error budgets leave room for each.
 //!
 //! ```
 //! use attention::variant::Parameters;
@@ -26,21 +25,13 @@
 
 #![deny(unsafe_code)]
 
-mod elu;
-mod engine;
-mod exp;
-mod favor;
+mod feature;
 mod form;
-mod linrec;
-mod matmul;
-mod projection;
 mod recurrent;
-mod reduce;
 mod support;
-mod wide;
 
-pub use elu::VARIANT as ELU;
-pub use favor::VARIANT as FAVOR;
-pub use linrec::VARIANT as LINREC;
-pub use projection::projection;
+pub use feature::maps::elu::VARIANT as ELU;
+pub use feature::maps::favor::VARIANT as FAVOR;
+pub use feature::maps::linrec::VARIANT as LINREC;
+pub use feature::maps::relu::VARIANT as RELU;
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};

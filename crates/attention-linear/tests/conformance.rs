@@ -1,24 +1,49 @@
 //! The contract's suite, on every variant and setting.
 
 use attention::conformance::hold;
-use attention_linear::{ELU, FAVOR, LINREC};
+use attention::simd::Isa;
+use attention_linear::{ELU, FAVOR, LINREC, RELU};
+
+/// On every instruction set that the machine has.
+fn everywhere(variant: &attention::Variant, settings: &[(&str, &str)]) {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let mut settings = settings.to_vec();
+        settings.push(("isa", isa.name()));
+        hold(variant, &settings).unwrap();
+    }
+}
 
 #[test]
 fn elu() {
-    hold(&ELU, &[]).unwrap();
+    everywhere(&ELU, &[]);
+}
+
+#[test]
+fn relu() {
+    everywhere(&RELU, &[]);
 }
 
 #[test]
 fn favor() {
-    hold(&FAVOR, &[("features", "100"), ("seed", "3")]).unwrap();
+    everywhere(&FAVOR, &[("features", "100"), ("seed", "3")]);
+}
+
+#[test]
+fn favor_hyperbolic() {
+    everywhere(&FAVOR, &[("features", "62"), ("kind", "hyperbolic")]);
+}
+
+#[test]
+fn favor_plus_plus() {
+    everywhere(&FAVOR, &[("features", "64"), ("kind", "plus-plus")]);
 }
 
 #[test]
 fn linrec_by_token() {
-    hold(&LINREC, &[]).unwrap();
+    everywhere(&LINREC, &[]);
 }
 
 #[test]
 fn linrec_as_in_the_paper() {
-    hold(&LINREC, &[("normalisation", "paper")]).unwrap();
+    everywhere(&LINREC, &[("normalisation", "paper")]);
 }

@@ -27,6 +27,7 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_blocked::SLIDING_WINDOW,
     &attention_blocked::RANDOM_BLOCKS,
     &attention_linear::ELU,
+    &attention_linear::RELU,
     &attention_linear::FAVOR,
     &attention_linear::LINREC,
     &attention_linear::RETNET,

@@ -28,17 +28,7 @@ impl Lanewise for __m512 {
     unsafe fn sums([a, b, c, d, e, f, g, h]: [Self; 8]) -> [f32; 8] {
         // SAFETY: as stated above.
         unsafe {
-            // A quarter of a register for each of four vectors.
-            let quarters = |a, b, c, d| {
-                let halves = |x, y| {
-                    let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(x, y);
-                    _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(x, y))
-                };
-                let (x, y) = (halves(a, b), halves(c, d));
-                let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(x, y);
-                _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(x, y))
-            };
-            let (x, y) = (quarters(a, b, c, d), quarters(e, f, g, h));
+            let (x, y) = (quarters([a, b, c, d]), quarters([e, f, g, h]));
             let sum = _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
             let sum = _mm512_add_ps(sum, _mm512_permute_ps::<0b01_00_11_10>(sum));
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -50,5 +40,29 @@ impl Lanewise for __m512 {
     unsafe fn largest(self) -> f32 {
         // SAFETY: as stated above.
         unsafe { _mm512_reduce_max_ps(self) }
+    }
+}
+
+/// A quarter of a register for each of four vectors, of which the sum over its lanes is that of the
+/// vector.
+///
+/// A function and not a closure, which would be called instead of inlined.
+#[inline(always)]
+unsafe fn quarters([a, b, c, d]: [__m512; 4]) -> __m512 {
+    // SAFETY: the caller's, as for `sums`.
+    unsafe {
+        let (x, y) = (halves(a, b), halves(c, d));
+        let even = _mm512_shuffle_f32x4::<0b10_00_10_00>(x, y);
+        _mm512_add_ps(even, _mm512_shuffle_f32x4::<0b11_01_11_01>(x, y))
+    }
+}
+
+/// Half a register for each of two vectors, likewise.
+#[inline(always)]
+unsafe fn halves(x: __m512, y: __m512) -> __m512 {
+    // SAFETY: the caller's, as for `sums`.
+    unsafe {
+        let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(x, y);
+        _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_10_11_10>(x, y))
     }
 }

@@ -1,5 +1,6 @@
 //! The weights of FAVOR+ in f64, by logarithms, so that no size of Q and K loses them.
 
+use super::Drawn;
 use crate::form;
 use attention::Head;
 use attention::oracle::dot;
@@ -11,20 +12,21 @@ const KEYS: usize = 1024;
 /// Below this a sum of products may have lost terms to underflow.
 const SAFE: f64 = 1e-200;
 
-/// φ(q_i)·φ(k_j) over their sum `[rows, Nk]`, for ω `[m, D]`; zero where masked.
+/// φ(q_i)·φ(k_j) over their sum `[rows, Nk]`, for m features; zero where masked.
 ///
 /// Cost: O(rows·Nk·m) time, O(rows·Nk + m) memory.
-pub(super) fn weights(head: &Head<'_>, rows: &[usize], omega: &[f32], m: usize) -> Array2<f64> {
+pub(super) fn weights(head: &Head<'_>, rows: &[usize], drawn: &Drawn, m: usize) -> Array2<f64> {
     let d = head.q.ncols();
-    let omega = Array2::from_shape_fn((m, d), |(f, i)| f64::from(omega[f * d + i]));
+    let omega = Array2::from_shape_fn((m, d), |(f, i)| f64::from(drawn.rows[f * d + i]));
     let scale = f64::from(head.scale);
     let root = scale.abs().sqrt();
     let log_features = |x: Array2<f64>, factor: f64| -> (Array2<f64>, Vec<f64>) {
         let mut logs = Array2::zeros((x.nrows(), m));
         for (mut row, x) in logs.outer_iter_mut().zip(x.outer_iter()) {
             let half = 0.5 * root * root * dot(x, x);
-            for (log, omega) in row.iter_mut().zip(omega.outer_iter()) {
-                *log = factor * dot(omega, x) - half;
+            let features = omega.outer_iter().zip(&drawn.shifts);
+            for (log, (omega, shift)) in row.iter_mut().zip(features) {
+                *log = shift + factor * drawn.stretch * dot(omega, x) - half;
             }
         }
         let tops = logs.outer_iter().map(largest).collect();

@@ -1,0 +1,232 @@
+//! How a problem is cut into tasks: by its sizes and mask alone, never by the number of threads.
+
+use super::map::CHUNK;
+use attention::Geometry;
+use attention::mask::SequenceMask;
+use std::ops::Range;
+
+/// With this many (history, key head) pairs, each is one task; with fewer, histories are cut.
+const ENOUGH: usize = 8;
+
+/// Queries of a task, and most keys of a partial state, where histories are cut: long enough that
+/// a state (written and merged once a cut) costs little beside its keys.
+const SEGMENT: usize = 512;
+
+/// The cut of one problem.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'g> {
+    geometry: &'g Geometry,
+    /// Most queries of a task.
+    rows: usize,
+}
+
+/// One task: a run of queries of one history, in all heads that share a key head.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'g> {
+    pub(super) history: History<'g>,
+    pub(super) sequence: usize,
+    pub(super) key_head: usize,
+    pub(super) segment: usize,
+    /// Partial states of the histories and key heads before.
+    pub(super) slots: usize,
+}
+
+impl<'g> Plan<'g> {
+    pub(super) fn of(geometry: &'g Geometry) -> Self {
+        let shape = geometry.shape();
+        let few = shape.b * shape.hkv < ENOUGH;
+        let rows = if few { SEGMENT } else { usize::MAX };
+        Self { geometry, rows }
+    }
+
+    pub(super) fn history(&self, sequence: usize) -> History<'g> {
+        let mask = self.geometry.sequence(sequence);
+        let long = mask.queries().max(mask.keys()) > SEGMENT;
+        History {
+            mask,
+            rows: if long { self.rows } else { usize::MAX },
+        }
+    }
+
+    /// (history, key head) pairs, with the number of partial states before each.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
+        let plan = *self;
+        let (b, hkv) = (self.geometry.shape().b, self.geometry.shape().hkv);
+        (0..b * hkv).scan(0, move |slots, pair| {
+            let task = Task {
+                history: plan.history(pair / hkv),
+                sequence: pair / hkv,
+                key_head: pair % hkv,
+                segment: 0,
+                slots: *slots,
+            };
+            *slots += task.history.pieces();
+            Some(task)
+        })
+    }
+
+    /// Every task, in the order of the tensors.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
+        self.pairs().flat_map(|pair| {
+            (0..pair.history.segments()).map(move |segment| Task { segment, ..pair })
+        })
+    }
+
+    /// Every partial state to make, as tasks whose segment is the piece of keys.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
+        self.pairs().flat_map(|pair| {
+            (0..pair.history.pieces()).map(move |segment| Task { segment, ..pair })
+        })
+    }
+
+    /// Partial states over all histories and key heads.
+    pub(super) fn slots(&self) -> usize {
+        let hkv = self.geometry.shape().hkv;
+        let pieces = (0..self.geometry.shape().b).map(|s| self.history(s).pieces());
+        pieces.sum::<usize>() * hkv
+    }
+
+    /// Most tasks that can run at the same time.
+    pub(super) fn width(&self) -> usize {
+        let hkv = self.geometry.shape().hkv;
+        let histories = (0..self.geometry.shape().b).map(|s| self.history(s));
+        hkv * histories
+            .map(|h| h.segments().max(h.pieces()))
+            .sum::<usize>()
+    }
+}
+
+/// One history, cut.
+#[derive(Clone, Copy)]
+pub(super) struct History<'g> {
+    pub(super) mask: SequenceMask<'g>,
+    /// Most queries of a segment.
+    rows: usize,
+}
+
+impl History<'_> {
+    /// Keys before the end of what query i sees.
+    pub(super) fn end(&self, i: usize) -> usize {
+        self.mask.span(i).end
+    }
+
+    /// Keys of the history, padding left out.
+    pub(super) fn length(&self) -> usize {
+        self.mask.band().2
+    }
+
+    /// Keys that no condition hides from all queries.
+    pub(super) fn keys(&self) -> usize {
+        self.mask
+            .queries()
+            .checked_sub(1)
+            .map_or(0, |i| self.end(i))
+    }
+
+    /// Runs of queries that are answered by themselves.
+    pub(super) fn segments(&self) -> usize {
+        self.mask.queries().div_ceil(self.rows)
+    }
+
+    /// Queries of a segment.
+    pub(super) fn segment(&self, segment: usize) -> Range<usize> {
+        let first = segment * self.rows;
+        first..self.mask.queries().min(first.saturating_add(self.rows))
+    }
+
+    /// Keys that all queries see: in the state before the first of them, where they are many or
+    /// where there are no others.
+    pub(super) fn base(&self) -> usize {
+        if self.mask.queries() == 0 {
+            return 0;
+        }
+        let first = self.end(0);
+        if first == self.keys() || first > CHUNK {
+            first
+        } else {
+            0
+        }
+    }
+
+    /// Keys that are in the state when a segment begins.
+    pub(super) fn known(&self, segment: usize) -> usize {
+        match self.segment(segment).start {
+            0 => self.base(),
+            first => self.end(first - 1).max(self.base()),
+        }
+    }
+
+    fn base_pieces(&self) -> usize {
+        if self.segments() < 2 && self.base() <= SEGMENT || self.rows == usize::MAX {
+            0
+        } else {
+            self.base().div_ceil(SEGMENT)
+        }
+    }
+
+    /// Partial states: those of the keys that all queries see, then one for each segment but the
+    /// last.
+    pub(super) fn pieces(&self) -> usize {
+        self.base_pieces() + self.segments().saturating_sub(1)
+    }
+
+    /// The keys of a partial state.
+    pub(super) fn piece(&self, piece: usize) -> Range<usize> {
+        let base = self.base_pieces();
+        if piece < base {
+            piece * SEGMENT..self.base().min((piece + 1) * SEGMENT)
+        } else {
+            self.known(piece - base)..self.known(piece - base + 1)
+        }
+    }
+
+    /// The partial state that a segment begins with, once those before are added to it.
+    pub(super) fn slot(&self, segment: usize) -> Option<usize> {
+        (self.base_pieces() + segment).checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attention::Shape;
+    use attention::mask::{Alignment, Mask};
+
+    fn of(nq: usize, nk: usize, mask: Mask) -> Vec<usize> {
+        let shape = Shape {
+            nk,
+            ..Shape::square(1, 1, nq, 4)
+        };
+        let geometry = Geometry::padded(shape, mask).unwrap();
+        let history = Plan::of(&geometry).history(0);
+        let pieces: Vec<_> = (0..history.pieces()).map(|p| history.piece(p)).collect();
+        let mut at = 0;
+        for piece in &pieces {
+            assert_eq!(piece.start, at, "pieces lie end to end");
+            at = piece.end;
+        }
+        for segment in 0..history.segments() {
+            let known = history.slot(segment).map_or(0, |p| pieces[p].end);
+            assert!(known == history.known(segment) || history.slot(segment).is_none());
+        }
+        pieces.iter().map(|p| p.end).collect()
+    }
+
+    #[test]
+    fn a_full_mask_is_cut_by_its_keys() {
+        assert_eq!(
+            of(2000, 1300, Mask::full()),
+            [512, 1024, 1300, 1300, 1300, 1300]
+        );
+        assert!(of(100, 0, Mask::full()).is_empty());
+    }
+
+    #[test]
+    fn a_causal_mask_is_cut_where_query_blocks_begin() {
+        let causal = Mask::causal;
+        assert_eq!(of(1300, 1300, causal(Alignment::TopLeft)), [512, 1024]);
+        let late = of(10, 1300, causal(Alignment::BottomRight));
+        assert_eq!(late, [512, 1024, 1291], "few queries behind many keys");
+        assert_eq!(of(1300, 700, causal(Alignment::TopLeft)), [512, 700]);
+    }
+}

@@ -1,0 +1,398 @@
+//! One task: a run of queries of the heads that share a key head, scanned in chunks.
+//!
+//! The state holds the keys that came before a chunk; what queries see of the keys inside it comes
+//! from the triangle of φ(Q)φ(K)ᵀ. Hidden entries of a triangle are zero, which hides a key unless it
+//! is not finite, or unless its features are beyond the units of the state: such a chunk goes token
+//! by token, each query when the state holds the keys that it sees and no other.
+
+use super::engine::Engine;
+use super::kernels::{
+    Ahead, LANES, add_dots, add_product, are_finite, columns, load_rows, mask_rows, rows, rows_mut,
+    scale_rows_to, set_product, transpose,
+};
+use super::map::{CHUNK, LEAST_NORM, Normaliser, Side, Tokens};
+use super::plan::History;
+use super::sheet::Sheet;
+use super::state::{Sizes, State};
+use super::units;
+use attention::Head;
+use attention::simd::Isa;
+use ndarray::ArrayView2;
+use std::ops::Range;
+
+/// A worker's memory.
+pub(super) struct Scan<'s, 'e> {
+    engine: &'e Engine<'e>,
+    sizes: Sizes,
+    key_head: usize,
+    /// Keys of the history.
+    keys: usize,
+    pub(super) state: State<'s>,
+    /// Q or K `[C, D]`.
+    x: &'s mut [f32],
+    /// φ(K) `[C, m]`.
+    phi_k: &'s mut [f32],
+    /// φ(K)ᵀ `[m, C]`.
+    across: &'s mut [f32],
+    /// V `[C, Dv]`.
+    v: &'s mut [f32],
+    /// Largest log2 φ of the chunk's keys `[m]`.
+    peaks: &'s mut [f32],
+    /// φ(Q) `[C, m]`.
+    phi_q: &'s mut [f32],
+    /// φ(Q)φ(K)ᵀ `[C, C]`.
+    products: &'s mut [f32],
+    /// O before it is divided `[C, Dv]`.
+    sums: &'s mut [f32],
+    work: &'s mut [f32],
+    /// Rows whose normaliser was guarded.
+    pub(super) guarded: u64,
+}
+
+fn parts(s: Sizes) -> [usize; 10] {
+    [
+        s.state(),
+        s.token() * CHUNK,
+        s.feature() * CHUNK,
+        s.width() * CHUNK,
+        s.value() * CHUNK,
+        s.feature(),
+        s.feature() * CHUNK,
+        CHUNK * CHUNK,
+        s.value() * CHUNK,
+        s.extent.work,
+    ]
+}
+
+impl<'s, 'e> Scan<'s, 'e> {
+    /// Floats that a worker needs.
+    pub(super) fn floats(sizes: Sizes) -> usize {
+        parts(sizes).iter().sum()
+    }
+
+    /// Lays a worker's memory out in `buffer`, with the state of no keys.
+    pub(super) fn new(
+        engine: &'e Engine<'e>,
+        sizes: Sizes,
+        key_head: usize,
+        keys: usize,
+        buffer: &'s mut [f32],
+    ) -> Self {
+        let mut rest = buffer;
+        let mut parts = parts(sizes).map(|n| {
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(n);
+            rest = after;
+            part
+        });
+        let mut next = parts.iter_mut().map(std::mem::take);
+        let mut next = || next.next().unwrap_or_default();
+        let mut state = State::over(next(), sizes);
+        state.clear();
+        Self {
+            engine,
+            sizes,
+            key_head,
+            keys,
+            state,
+            x: next(),
+            phi_k: next(),
+            across: next(),
+            v: next(),
+            peaks: next(),
+            phi_q: next(),
+            products: next(),
+            sums: next(),
+            work: next(),
+            guarded: 0,
+        }
+    }
+
+    /// Adds the keys of a range to the state.
+    pub(super) fn absorb(&mut self, head: &Head<'_>, keys: Range<usize>) {
+        let mut at = keys.start;
+        while at < keys.end {
+            let n = CHUNK.min(keys.end - at);
+            self.load_keys(head, at..at + n);
+            if self.engine.map.is_logarithmic() {
+                self.raise(n);
+                self.exponentiate(n);
+            }
+            let next = ahead(head.k, at + CHUNK..at + CHUNK + n);
+            self.absorb_loaded(n, next);
+            at += n;
+        }
+    }
+
+    /// Answers queries of all heads of a group, when the first `known` keys are in the state.
+    pub(super) fn answer<'h>(
+        &mut self,
+        heads: impl Iterator<Item = Head<'h>> + Clone,
+        history: &History<'_>,
+        queries: Range<usize>,
+        known: usize,
+        out: &Sheet,
+    ) {
+        let Some(first) = heads.clone().next() else {
+            return;
+        };
+        let mut known = known;
+        let mut at = queries.start;
+        while at < queries.end && history.end(at) == 0 {
+            for head in heads.clone() {
+                out.clear(head.sequence, head.head, at..at + 1);
+            }
+            at += 1;
+        }
+        while at < queries.end {
+            let end = queries.end.min(at + CHUNK);
+            let mut ends = [0; CHUNK];
+            (at..end)
+                .zip(&mut ends)
+                .for_each(|(i, e)| *e = history.end(i));
+            let ends = &ends[..end - at];
+            let last = ends[ends.len() - 1];
+            if last - known > CHUNK {
+                self.absorb(&first, known..ends[0]);
+                known = ends[0];
+            }
+            if known == last || self.load_chunk(&first, known..last, ends[0]) {
+                for head in heads.clone() {
+                    self.answer_chunk(&head, at, ends, known..last, out);
+                }
+                if known < last {
+                    let next = ahead(first.k, known + CHUNK..last + CHUNK);
+                    self.absorb_loaded(last - known, next);
+                    if self.engine.map.is_logarithmic() {
+                        self.state.raise(self.peaks);
+                    }
+                }
+                known = last;
+            } else {
+                for (r, &end) in ends.iter().enumerate() {
+                    self.absorb(&first, known..end);
+                    known = end;
+                    for head in heads.clone() {
+                        self.answer_chunk(&head, at + r, &[end], end..end, out);
+                    }
+                }
+            }
+            at = end;
+        }
+    }
+
+    /// Loads keys of which those before `seen` are seen by all queries of the chunk; `false` where
+    /// they cannot be answered from a triangle.
+    fn load_chunk(&mut self, head: &Head<'_>, keys: Range<usize>, seen: usize) -> bool {
+        let (isa, n) = (self.engine.isa, keys.len());
+        let finite = self.load_keys(head, keys.clone());
+        let (feature, width) = (self.sizes.feature(), self.sizes.width());
+        if !finite || !are_finite(isa, rows(self.phi_k, feature), (n, width)) {
+            return false;
+        }
+        if self.engine.map.is_logarithmic() {
+            self.raise(seen.saturating_sub(keys.start));
+            units::peaks(isa, rows(self.phi_k, feature), n, self.peaks);
+            if units::outgrow(self.peaks, self.state.tops, width) {
+                return false;
+            }
+            self.exponentiate(n);
+        }
+        transpose(
+            isa,
+            rows(self.phi_k, feature),
+            (n, width),
+            rows_mut(self.across, CHUNK),
+        );
+        true
+    }
+
+    /// Loads keys and values of one chunk, and the features of its keys; whether the values are
+    /// finite.
+    fn load_keys(&mut self, head: &Head<'_>, keys: Range<usize>) -> bool {
+        let (isa, stride) = (self.engine.isa, self.sizes.value());
+        load(isa, head.k, keys.clone(), self.x, self.sizes.token());
+        let finite = load(isa, head.v, keys.clone(), self.v, stride);
+        let mut positions = [0; CHUNK];
+        keys.clone().zip(&mut positions).for_each(|(j, p)| *p = j);
+        let tokens = Tokens {
+            side: Side::Key,
+            key_head: self.key_head,
+            x: self.x,
+            positions: &positions[..keys.len()],
+            keys: self.keys,
+        };
+        self.engine
+            .map
+            .features(isa, &tokens, self.work, self.phi_k);
+        finite
+    }
+
+    fn absorb_loaded(&mut self, n: usize, next: Ahead) {
+        let (isa, normaliser) = (self.engine.isa, self.engine.normaliser);
+        let keys = (&*self.phi_k, &*self.v, n);
+        self.state.absorb(isa, keys, normaliser, next);
+    }
+
+    /// Raises the units to what the first `n` loaded keys need.
+    fn raise(&mut self, n: usize) {
+        let phi = rows(self.phi_k, self.sizes.feature());
+        units::peaks(self.engine.isa, phi, n, self.peaks);
+        self.state.raise(self.peaks);
+    }
+
+    fn exponentiate(&mut self, n: usize) {
+        let (isa, width) = (self.engine.isa, self.sizes.width());
+        units::exponentiate(isa, self.phi_k, n, width, self.state.tops);
+    }
+
+    /// Answers queries from `first` on that see keys up to `ends`, of which `inside` are loaded and
+    /// those before are in the state.
+    fn answer_chunk(
+        &mut self,
+        head: &Head<'_>,
+        first: usize,
+        ends: &[usize],
+        inside: Range<usize>,
+        out: &Sheet,
+    ) {
+        let (isa, s, n) = (self.engine.isa, self.sizes, ends.len());
+        self.load_queries(head, first, ends);
+        let phi_q = rows(self.phi_q, s.feature());
+        let state = rows(self.state.values, s.value());
+        let sizes = (n, s.width(), s.value());
+        let sums = rows_mut(self.sums, s.value());
+        let next = ahead(head.q, first + CHUNK..first + CHUNK + n);
+        set_product(isa, phi_q.left(), state, sizes, sums, next);
+
+        let to = out.row(head.sequence, head.head, first, n);
+        let slots = Ahead::of(to.0, to.1.unsigned_abs(), n, s.dv);
+        let mut totals = [0.0; CHUNK];
+        let totals = &mut totals[..n];
+        if !inside.is_empty() {
+            let mut seen = [0; CHUNK];
+            ends.iter()
+                .zip(&mut seen)
+                .for_each(|(e, s)| *s = e - inside.start);
+            triangle(
+                isa,
+                (phi_q, rows(self.across, CHUNK), s.width()),
+                &seen[..n],
+                (self.products, totals),
+                ahead(head.v, inside.start + CHUNK..inside.end + CHUNK),
+            );
+            let v = rows(self.v, s.value());
+            for (group, seen) in seen[..n].chunks(LANES).enumerate() {
+                let (at, steps) = (group * LANES, *seen.iter().max().unwrap_or(&0));
+                add_product(
+                    isa,
+                    rows(self.products, CHUNK).from(at).left(),
+                    v,
+                    (seen.len(), steps, s.value()),
+                    rows_mut(&mut self.sums[at * s.value()..], s.value()),
+                    slots.from(at),
+                );
+            }
+        }
+        let mut factors = [self.engine.factor; CHUNK];
+        let factors = &mut factors[..n];
+        if self.engine.normaliser.divides_rows() {
+            let features = rows(self.state.features, 0);
+            add_dots(isa, phi_q, features, s.feature(), totals);
+            for (factor, &sum) in factors.iter_mut().zip(totals.iter()) {
+                let (sum, guarded) = self.engine.normaliser.guard(sum);
+                self.guarded += u64::from(guarded);
+                *factor /= sum;
+            }
+        }
+        // SAFETY: the sheet has checked the rows, and this task alone writes them.
+        #[allow(unsafe_code)]
+        unsafe {
+            scale_rows_to(isa, rows(self.sums, s.value()), factors, s.dv, to);
+        }
+    }
+
+    /// φ of queries from `first` on, in the state's units or over the norms of key columns.
+    fn load_queries(&mut self, head: &Head<'_>, first: usize, ends: &[usize]) {
+        let (isa, s, n) = (self.engine.isa, self.sizes, ends.len());
+        load(isa, head.q, first..first + n, self.x, s.token());
+        let mut positions = [0; CHUNK];
+        let pairs = ends.iter().zip(&mut positions);
+        pairs.for_each(|(e, p)| *p = e.saturating_sub(1));
+        let tokens = Tokens {
+            side: Side::Query,
+            key_head: self.key_head,
+            x: self.x,
+            positions: &positions[..n],
+            keys: self.keys,
+        };
+        let map = self.engine.map;
+        map.features(isa, &tokens, self.work, self.phi_q);
+        if map.is_logarithmic() {
+            units::bring_queries(isa, self.phi_q, n, s.width(), self.state.tops);
+        } else if self.engine.normaliser == Normaliser::KeyColumns {
+            let root = (ends[0] as f32).sqrt();
+            for row in self.phi_q.chunks_exact_mut(s.feature().max(1)).take(n) {
+                for (x, squares) in row.iter_mut().zip(self.state.features.iter()) {
+                    *x /= root * squares.sqrt().max(LEAST_NORM);
+                }
+            }
+        }
+    }
+}
+
+/// P = A·B for rows that see so many of B's columns, the rest zero, and the sum of each row.
+pub(super) fn triangle(
+    isa: Isa,
+    (a, b, steps): (super::kernels::Rows<'_>, super::kernels::Rows<'_>, usize),
+    seen: &[usize],
+    (p, totals): (&mut [f32], &mut [f32]),
+    ahead: Ahead,
+) {
+    for (group, seen) in seen.chunks(LANES).enumerate() {
+        let at = group * LANES;
+        let sizes = (seen.len(), steps, columns(seen));
+        let p = rows_mut(&mut p[at * CHUNK..], CHUNK);
+        set_product(isa, a.from(at).left(), b, sizes, p, ahead.from(at));
+    }
+    mask_rows(isa, rows_mut(p, CHUNK), seen, totals);
+}
+
+/// Rows that the next chunk will load, as far as they exist.
+fn ahead(x: ArrayView2<'_, f32>, which: Range<usize>) -> Ahead {
+    let which = which.start.min(x.nrows())..which.end.min(x.nrows());
+    let step = x.strides()[0].unsigned_abs();
+    let at = x.as_ptr().wrapping_add(which.start * step);
+    Ahead::of(at, step, which.len(), x.ncols())
+}
+
+/// Copies rows of a matrix, padded with zeros to `stride`; whether they are finite.
+pub(super) fn load(
+    isa: Isa,
+    x: ArrayView2<'_, f32>,
+    which: Range<usize>,
+    to: &mut [f32],
+    stride: usize,
+) -> bool {
+    let x = x.slice_move(ndarray::s![which, ..]);
+    let (count, width) = x.dim();
+    if count == 0 || stride == 0 {
+        return true;
+    }
+    if width <= 1 || x.strides()[1] == 1 {
+        if let Ok(step) = usize::try_from(x.strides()[0]) {
+            let to = rows_mut(to, stride);
+            // SAFETY: the view has these rows.
+            #[allow(unsafe_code)]
+            return unsafe { load_rows(isa, (x.as_ptr(), step), (count, width), to) };
+        }
+    }
+    let mut finite = true;
+    for (to, x) in to.chunks_exact_mut(stride).zip(x.outer_iter()) {
+        to.fill(0.0);
+        for (to, x) in to.iter_mut().zip(x) {
+            *to = *x;
+            finite = finite && x.is_finite();
+        }
+    }
+    finite
+}

@@ -1,0 +1,140 @@
+//! What turns a feature map into an attention variant.
+
+use super::engine::Engine;
+use super::map::{Extent, FeatureMap, Normaliser};
+use crate::{form, support};
+use attention::simd::Isa;
+use attention::tensors::expect_tensors;
+use attention::variant::{Kind, Parameter, Value};
+use attention::{
+    Attention, Capabilities, Cost, Form, Geometry, Head, OutputMut, Problem, Result, Scratch,
+    TensorSpec, Workers,
+};
+use ndarray::Array2;
+
+/// The parameter that every variant of this family has.
+pub(crate) const ISA: Parameter = Parameter {
+    name: "isa",
+    kind: Kind::Word(&["auto", "avx512", "avx2", "portable"]),
+    default: Value::Word("auto"),
+    summary: "the instruction set to run on; auto takes the best there is",
+};
+
+/// A feature map, its normaliser, and the slow form of its weights.
+pub(crate) trait Definition: Send + Sync {
+    /// φ for one problem.
+    type Map<'a>: FeatureMap
+    where
+        Self: 'a;
+
+    /// The variant's registered name.
+    fn name(&self) -> &'static str;
+
+    /// What it supports.
+    fn capabilities(&self) -> Capabilities {
+        support::linear(self.name())
+    }
+
+    /// Sizes of the map for head dimension D.
+    fn extent(&self, d: usize) -> Extent;
+
+    /// The map for a problem whose tensors have been checked.
+    fn map<'a>(&'a self, problem: &'a Problem<'_>) -> Self::Map<'a>;
+
+    /// What weights are divided by.
+    fn normaliser(&self) -> Normaliser {
+        Normaliser::RowSum
+    }
+
+    /// What multiplies O.
+    fn factor(&self, _scale: f32) -> f32 {
+        1.0
+    }
+
+    /// Side inputs and learned parameters.
+    fn tensors(&self, _geometry: &Geometry) -> Vec<TensorSpec> {
+        Vec::new()
+    }
+
+    /// The weights of some rows of one head in f64 `[rows, Nk]`: plain, and by no code of the
+    /// engine.
+    fn weights(&self, problem: &Problem<'_>, head: &Head<'_>, rows: &[usize]) -> Array2<f64>;
+
+    /// As [`Attention::error_budget`].
+    fn error_budget(&self, max_abs_score: f64) -> f64;
+}
+
+/// The attention of a definition.
+pub(crate) struct Linear<D> {
+    pub(crate) isa: Isa,
+    pub(crate) definition: D,
+}
+
+impl<D: Definition> Linear<D> {
+    fn engine<'m>(&self, problem: &Problem<'_>, map: &'m dyn FeatureMap) -> Engine<'m> {
+        Engine {
+            isa: self.isa,
+            map,
+            extent: self.definition.extent(problem.shape().d),
+            normaliser: self.definition.normaliser(),
+            factor: self.definition.factor(problem.scale()),
+        }
+    }
+}
+
+impl<D: Definition> Attention for Linear<D> {
+    fn capabilities(&self) -> Capabilities {
+        self.definition.capabilities()
+    }
+
+    fn tensors(&self, geometry: &Geometry) -> Vec<TensorSpec> {
+        self.definition.tensors(geometry)
+    }
+
+    fn forward(
+        &self,
+        problem: &Problem<'_>,
+        out: OutputMut<'_>,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        self.capabilities().admit(problem, &out)?;
+        expect_tensors(self, problem)?;
+        let map = self.definition.map(problem);
+        self.engine(problem, &map)
+            .forward(problem, out, workers, scratch);
+        Ok(())
+    }
+
+    fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
+        let extent = self.definition.extent(geometry.shape().d);
+        Engine::scratch_bytes(extent, geometry, threads)
+    }
+
+    fn cost(&self, geometry: &Geometry, threads: usize) -> Cost {
+        let extent = self.definition.extent(geometry.shape().d);
+        Engine::cost(extent, geometry, threads)
+    }
+
+    fn scored_pairs(&self, _geometry: &Geometry) -> u64 {
+        0
+    }
+
+    fn form_f64(
+        &self,
+        problem: &Problem<'_>,
+        sequence: usize,
+        head: usize,
+        rows: &[usize],
+    ) -> Result<Form> {
+        self.capabilities().admits_geometry(problem.geometry())?;
+        expect_tensors(self, problem)?;
+        let head = problem.head(sequence, head);
+        let weights = self.definition.weights(problem, &head, rows);
+        Ok(form::output(&head, rows, weights))
+    }
+
+    fn error_budget(&self, max_abs_score: f64) -> f64 {
+        self.definition.error_budget(max_abs_score)
+    }
+}
