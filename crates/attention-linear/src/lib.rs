@@ -2,7 +2,8 @@
 //!
 //! O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j): the sum over keys is shared by all queries
 //! that see them, so that S is never formed. Causal masks are scanned in chunks. Variants share one
-//! engine and differ in feature map and normaliser: [`ELU`], [`RELU`], [`FAVOR`] and [`LINREC`].
+//! engine and differ in feature map and normaliser: [`ELU`], [`RELU`], [`FAVOR`],
+//! [`RFA`], [`COSFORMER`], [`LINREC`] and [`HEDGEHOG`].
 //!
 //! Kernels are written once and run on AVX-512, AVX2 with FMA, or what the compiler makes of plain
 //! lanes, chosen at run time or by the parameter `isa`. Outputs have the bits of one instruction set;
@@ -30,8 +31,12 @@ mod form;
 mod recurrent;
 mod support;
 
+pub use feature::maps::cosformer::VARIANT as COSFORMER;
 pub use feature::maps::elu::VARIANT as ELU;
 pub use feature::maps::favor::VARIANT as FAVOR;
+pub use feature::maps::hedgehog::VARIANT as HEDGEHOG;
 pub use feature::maps::linrec::VARIANT as LINREC;
+pub use feature::maps::projection::projection;
 pub use feature::maps::relu::VARIANT as RELU;
+pub use feature::maps::rfa::VARIANT as RFA;
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};

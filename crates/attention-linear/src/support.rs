@@ -20,6 +20,5 @@ pub(crate) fn linear(name: &'static str) -> Capabilities {
             "weights are products of features, not exponentials of scores",
         )
         .without(Feature::Dropout, "it has no weights to drop")
-        .without(Feature::Backward, "no backward pass yet")
         .without(Feature::Prepare, "no state kept between calls yet")
 }

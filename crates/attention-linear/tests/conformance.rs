@@ -2,7 +2,7 @@
 
 use attention::conformance::hold;
 use attention::simd::Isa;
-use attention_linear::{ELU, FAVOR, LINREC, RELU};
+use attention_linear::{COSFORMER, ELU, FAVOR, HEDGEHOG, LINREC, RELU, RFA};
 
 /// On every instruction set that the machine has.
 fn everywhere(variant: &attention::Variant, settings: &[(&str, &str)]) {
@@ -46,4 +46,19 @@ fn linrec_by_token() {
 #[test]
 fn linrec_as_in_the_paper() {
     everywhere(&LINREC, &[("normalisation", "paper")]);
+}
+
+#[test]
+fn cosformer() {
+    everywhere(&COSFORMER, &[]);
+}
+
+#[test]
+fn rfa() {
+    everywhere(&RFA, &[("features", "44")]);
+}
+
+#[test]
+fn hedgehog() {
+    everywhere(&HEDGEHOG, &[]);
 }

@@ -1,6 +1,6 @@
 //! A forward call: states ahead where histories are cut, then all tasks.
 
-use super::map::{Extent, FeatureMap, Normaliser};
+use super::map::{Extent, FeatureMap};
 use super::plan::{Plan, Task};
 use super::scan::Scan;
 use super::sheet::Sheet;
@@ -9,12 +9,11 @@ use attention::simd::Isa;
 use attention::{Cost, Geometry, Head, OutputMut, Problem, Scratch, Workers};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A feature map, a normaliser and a factor of the output.
+/// A feature map and a factor of the output.
 pub(crate) struct Engine<'m> {
     pub(crate) isa: Isa,
     pub(crate) map: &'m dyn FeatureMap,
     pub(crate) extent: Extent,
-    pub(crate) normaliser: Normaliser,
     /// Multiplies O.
     pub(crate) factor: f32,
 }
@@ -62,15 +61,14 @@ impl Engine<'_> {
                     }
                 }
             }
-            let queries = history.segment(task.segment);
-            scan.answer(heads, &history, queries, known, &sheet);
+            scan.answer(heads, &history, task.segment, &sheet);
             guarded.fetch_add(scan.guarded, Ordering::Relaxed);
         });
         scratch.note_guarded(guarded.into_inner());
     }
 
     /// The states of the leading keys at every cut: parts side by side, then added up in order.
-    fn make_states(
+    pub(super) fn make_states(
         &self,
         problem: &Problem<'_>,
         plan: &Plan<'_>,
@@ -101,7 +99,7 @@ impl Engine<'_> {
             };
             for slot in slots {
                 let mut state = State::over(slot, sizes);
-                state.merge(&before, self.map.is_logarithmic());
+                state.merge(&before, self.extent.logarithmic);
                 before = state;
             }
         }
@@ -151,7 +149,7 @@ impl Engine<'_> {
 }
 
 /// The heads that share a task's key head.
-fn group<'p, 't>(
+pub(super) fn group<'p, 't>(
     problem: &'p Problem<'t>,
     task: Task<'_>,
 ) -> impl Iterator<Item = Head<'p>> + Clone + use<'p, 't> {
@@ -162,7 +160,7 @@ fn group<'p, 't>(
     (first..first + group).map(move |head| problem.head(sequence, head))
 }
 
-fn sizes(extent: Extent, geometry: &Geometry) -> Sizes {
+pub(super) fn sizes(extent: Extent, geometry: &Geometry) -> Sizes {
     Sizes {
         d: geometry.shape().d,
         dv: geometry.shape().dv,

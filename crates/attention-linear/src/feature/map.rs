@@ -43,7 +43,7 @@ impl Tokens<'_> {
     }
 }
 
-/// How large a map's features and memory are.
+/// What the engine must know of a map before there is a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// m: features of a token.
@@ -54,19 +54,53 @@ pub(crate) struct Extent {
     pub(crate) learned: usize,
     /// Operations that the features of one token cost.
     pub(crate) flops: u64,
+    /// Whether log2 φ is written instead of φ, for a φ > 0 that would leave the range of f32. The
+    /// engine then keeps one scale a feature, and a constant added to all features of one query
+    /// changes nothing.
+    pub(crate) logarithmic: bool,
+    /// What weights are divided by.
+    pub(crate) normaliser: Normaliser,
+}
+
+impl Extent {
+    /// A map of m features without memory or learned tensors, whose weights are divided by their sum.
+    pub(crate) fn plain(width: usize, flops: u64) -> Self {
+        Self {
+            width,
+            work: 0,
+            learned: 0,
+            flops,
+            logarithmic: false,
+            normaliser: Normaliser::RowSum,
+        }
+    }
 }
 
 /// φ, for a head dimension D.
 pub(crate) trait FeatureMap: Sync {
-    /// Whether log2 φ is written instead of φ, for a φ > 0 that would leave the range of f32. The
-    /// engine then keeps one scale a feature, and a constant added to all features of one query
-    /// changes nothing.
-    fn is_logarithmic(&self) -> bool {
-        false
-    }
-
     /// Writes φ(X) `[n, m]`, rows padded with zeros to whole lanes.
     fn features(&self, isa: Isa, tokens: &Tokens<'_>, work: &mut [f32], phi: &mut [f32]);
+
+    /// Writes dX `[n, D]` from the gradient by φ `[n, m]` (by ln φ where the map is logarithmic),
+    /// which it may overwrite, and adds to the gradients of the key head's learned tensors.
+    fn pull_back(
+        &self,
+        isa: Isa,
+        tokens: &Tokens<'_>,
+        work: &mut [f32],
+        gradient: Gradient<'_>,
+        learned: &mut [f32],
+    );
+}
+
+/// What [`FeatureMap::pull_back`] reads and writes; rows are padded to whole lanes.
+pub(crate) struct Gradient<'a> {
+    /// φ(X) `[n, m]` as the map wrote it; in other units where the map is logarithmic.
+    pub(crate) phi: &'a [f32],
+    /// `[n, m]`, zero in the padding.
+    pub(crate) d_phi: &'a mut [f32],
+    /// `[n, D]`; the padding is not read.
+    pub(crate) dx: &'a mut [f32],
 }
 
 /// What the weights φ(q_i)·φ(k_j) are divided by.

@@ -10,8 +10,10 @@
 //! * `plan.rs`, `engine.rs`: tasks, and a forward call
 //! * `scan.rs`, `state.rs`, `units.rs`: a task, the state that it carries, and the units of features
 //!   that are kept as logarithms
-//! * `kernels.rs`, `sheet.rs`: all that touches vectors or other tasks' tensors
+//! * `backward/`: gradients
+//! * `kernels/`, `sheet.rs`: all that touches vectors or other tasks' tensors
 
+mod backward;
 mod engine;
 mod kernels;
 mod map;

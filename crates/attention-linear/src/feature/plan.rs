@@ -29,6 +29,36 @@ pub(super) struct Task<'g> {
     pub(super) segment: usize,
     /// Partial states of the histories and key heads before.
     pub(super) slots: usize,
+    /// Tasks of the histories and key heads before.
+    pub(super) before: usize,
+}
+
+/// Queries that are answered together, and the keys that they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// The first query.
+    pub(super) first: usize,
+    /// Queries: at most [`CHUNK`].
+    pub(super) count: usize,
+    /// Keys that were in the state for the query before.
+    pub(super) held: usize,
+    /// Keys that are to be in the state: those that all of these queries see, where there would be
+    /// more than [`CHUNK`] keys inside otherwise.
+    pub(super) known: usize,
+    /// Keys that the last query sees.
+    pub(super) last: usize,
+}
+
+impl Chunk {
+    /// Its queries.
+    pub(super) fn queries(&self) -> Range<usize> {
+        self.first..self.first + self.count
+    }
+
+    /// Keys that are seen by some of its queries, and are not in the state.
+    pub(super) fn inside(&self) -> Range<usize> {
+        self.known..self.last
+    }
 }
 
 impl<'g> Plan<'g> {
@@ -52,15 +82,17 @@ impl<'g> Plan<'g> {
     pub(super) fn pairs(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
         let plan = *self;
         let (b, hkv) = (self.geometry.shape().b, self.geometry.shape().hkv);
-        (0..b * hkv).scan(0, move |slots, pair| {
+        (0..b * hkv).scan((0, 0), move |(slots, before), pair| {
             let task = Task {
                 history: plan.history(pair / hkv),
                 sequence: pair / hkv,
                 key_head: pair % hkv,
                 segment: 0,
                 slots: *slots,
+                before: *before,
             };
             *slots += task.history.pieces();
+            *before += task.history.segments();
             Some(task)
         })
     }
@@ -70,6 +102,26 @@ impl<'g> Plan<'g> {
         self.pairs().flat_map(|pair| {
             (0..pair.history.segments()).map(move |segment| Task { segment, ..pair })
         })
+    }
+
+    /// Whether some history is cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.slots() > 0
+    }
+
+    /// The tasks of the keys that all queries of a cut history see.
+    pub(super) fn base_pieces(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
+        self.pairs().flat_map(|pair| {
+            (0..pair.history.base_pieces()).map(move |segment| Task { segment, ..pair })
+        })
+    }
+
+    /// The same problem with every history whole.
+    pub(super) fn whole(geometry: &'g Geometry) -> Self {
+        Self {
+            geometry,
+            rows: usize::MAX,
+        }
     }
 
     /// Every partial state to make, as tasks whose segment is the piece of keys.
@@ -134,6 +186,51 @@ impl History<'_> {
         first..self.mask.queries().min(first.saturating_add(self.rows))
     }
 
+    /// Queries of a range that see nothing.
+    pub(super) fn blind(&self, queries: Range<usize>) -> Range<usize> {
+        let first = queries.clone().find(|&i| self.end(i) > 0);
+        queries.start..first.unwrap_or(queries.end)
+    }
+
+    /// The other queries of a segment in chunks.
+    pub(super) fn chunks(
+        &self,
+        segment: usize,
+    ) -> impl DoubleEndedIterator<Item = (usize, Chunk)> + '_ {
+        let (queries, known) = (self.segment(segment), self.known(segment));
+        let start = self.blind(queries.clone()).end;
+        let count = (queries.end - start).div_ceil(CHUNK);
+        (0..count).map(move |n| {
+            let first = start + n * CHUNK;
+            let end = queries.end.min(first + CHUNK);
+            let held = match n {
+                0 => known,
+                _ => self.end(first - 1).max(known),
+            };
+            let last = self.end(end - 1);
+            let chunk = Chunk {
+                first,
+                count: end - first,
+                held,
+                known: if last - held > CHUNK {
+                    self.end(first)
+                } else {
+                    held
+                },
+                last,
+            };
+            (n, chunk)
+        })
+    }
+
+    /// What the queries of a chunk see, one by one.
+    pub(super) fn ends(&self, chunk: &Chunk) -> [usize; CHUNK] {
+        let mut ends = [0; CHUNK];
+        let pairs = chunk.queries().zip(&mut ends);
+        pairs.for_each(|(i, end)| *end = self.end(i));
+        ends
+    }
+
     /// Keys that all queries see: in the state before the first of them, where they are many or
     /// where there are no others.
     pub(super) fn base(&self) -> usize {
@@ -156,7 +253,8 @@ impl History<'_> {
         }
     }
 
-    fn base_pieces(&self) -> usize {
+    /// Partial states of the keys that all queries see.
+    pub(super) fn base_pieces(&self) -> usize {
         if self.segments() < 2 && self.base() <= SEGMENT || self.rows == usize::MAX {
             0
         } else {

@@ -113,7 +113,7 @@ impl<'s, 'e> Scan<'s, 'e> {
         while at < keys.end {
             let n = CHUNK.min(keys.end - at);
             self.load_keys(head, at..at + n);
-            if self.engine.map.is_logarithmic() {
+            if self.engine.extent.logarithmic {
                 self.raise(n);
                 self.exponentiate(n);
             }
@@ -123,60 +123,49 @@ impl<'s, 'e> Scan<'s, 'e> {
         }
     }
 
-    /// Answers queries of all heads of a group, when the first `known` keys are in the state.
+    /// Answers the queries of a segment in all heads of a group, when the keys before it are in the
+    /// state.
     pub(super) fn answer<'h>(
         &mut self,
         heads: impl Iterator<Item = Head<'h>> + Clone,
         history: &History<'_>,
-        queries: Range<usize>,
-        known: usize,
-        out: &Sheet,
+        segment: usize,
+        out: &Sheet<'_>,
     ) {
-        let Some(first) = heads.clone().next() else {
+        let Some(lead) = heads.clone().next() else {
             return;
         };
-        let mut known = known;
-        let mut at = queries.start;
-        while at < queries.end && history.end(at) == 0 {
-            for head in heads.clone() {
-                out.clear(head.sequence, head.head, at..at + 1);
-            }
-            at += 1;
+        for head in heads.clone() {
+            out.clear(
+                head.sequence,
+                head.head,
+                history.blind(history.segment(segment)),
+            );
         }
-        while at < queries.end {
-            let end = queries.end.min(at + CHUNK);
-            let mut ends = [0; CHUNK];
-            (at..end)
-                .zip(&mut ends)
-                .for_each(|(i, e)| *e = history.end(i));
-            let ends = &ends[..end - at];
-            let last = ends[ends.len() - 1];
-            if last - known > CHUNK {
-                self.absorb(&first, known..ends[0]);
-                known = ends[0];
-            }
-            if known == last || self.load_chunk(&first, known..last, ends[0]) {
+        for (_, chunk) in history.chunks(segment) {
+            self.absorb(&lead, chunk.held..chunk.known);
+            let (ends, inside) = (&history.ends(&chunk)[..chunk.count], chunk.inside());
+            if inside.is_empty() || self.load_chunk(&lead, inside.clone(), ends[0]) {
                 for head in heads.clone() {
-                    self.answer_chunk(&head, at, ends, known..last, out);
+                    self.answer_chunk(&head, chunk.first, ends, inside.clone(), out);
                 }
-                if known < last {
-                    let next = ahead(first.k, known + CHUNK..last + CHUNK);
-                    self.absorb_loaded(last - known, next);
-                    if self.engine.map.is_logarithmic() {
+                if !inside.is_empty() {
+                    let next = ahead(lead.k, inside.start + CHUNK..inside.end + CHUNK);
+                    self.absorb_loaded(inside.len(), next);
+                    if self.engine.extent.logarithmic {
                         self.state.raise(self.peaks);
                     }
                 }
-                known = last;
             } else {
+                let mut known = inside.start;
                 for (r, &end) in ends.iter().enumerate() {
-                    self.absorb(&first, known..end);
+                    self.absorb(&lead, known..end);
                     known = end;
                     for head in heads.clone() {
-                        self.answer_chunk(&head, at + r, &[end], end..end, out);
+                        self.answer_chunk(&head, chunk.first + r, &[end], end..end, out);
                     }
                 }
             }
-            at = end;
         }
     }
 
@@ -189,7 +178,7 @@ impl<'s, 'e> Scan<'s, 'e> {
         if !finite || !are_finite(isa, rows(self.phi_k, feature), (n, width)) {
             return false;
         }
-        if self.engine.map.is_logarithmic() {
+        if self.engine.extent.logarithmic {
             self.raise(seen.saturating_sub(keys.start));
             units::peaks(isa, rows(self.phi_k, feature), n, self.peaks);
             if units::outgrow(self.peaks, self.state.tops, width) {
@@ -212,23 +201,15 @@ impl<'s, 'e> Scan<'s, 'e> {
         let (isa, stride) = (self.engine.isa, self.sizes.value());
         load(isa, head.k, keys.clone(), self.x, self.sizes.token());
         let finite = load(isa, head.v, keys.clone(), self.v, stride);
-        let mut positions = [0; CHUNK];
-        keys.clone().zip(&mut positions).for_each(|(j, p)| *p = j);
-        let tokens = Tokens {
-            side: Side::Key,
-            key_head: self.key_head,
-            x: self.x,
-            positions: &positions[..keys.len()],
-            keys: self.keys,
-        };
-        self.engine
-            .map
-            .features(isa, &tokens, self.work, self.phi_k);
+        let standing = Standing::keys(keys);
+        let tokens = standing.tokens(self.key_head, self.keys, self.x);
+        let map = self.engine.map;
+        map.features(isa, &tokens, self.work, self.phi_k);
         finite
     }
 
     fn absorb_loaded(&mut self, n: usize, next: Ahead) {
-        let (isa, normaliser) = (self.engine.isa, self.engine.normaliser);
+        let (isa, normaliser) = (self.engine.isa, self.engine.extent.normaliser);
         let keys = (&*self.phi_k, &*self.v, n);
         self.state.absorb(isa, keys, normaliser, next);
     }
@@ -277,7 +258,7 @@ impl<'s, 'e> Scan<'s, 'e> {
                 isa,
                 (phi_q, rows(self.across, CHUNK), s.width()),
                 &seen[..n],
-                (self.products, totals),
+                (self.products, &[0.0; CHUNK], totals),
                 ahead(head.v, inside.start + CHUNK..inside.end + CHUNK),
             );
             let v = rows(self.v, s.value());
@@ -295,11 +276,11 @@ impl<'s, 'e> Scan<'s, 'e> {
         }
         let mut factors = [self.engine.factor; CHUNK];
         let factors = &mut factors[..n];
-        if self.engine.normaliser.divides_rows() {
+        if self.engine.extent.normaliser.divides_rows() {
             let features = rows(self.state.features, 0);
             add_dots(isa, phi_q, features, s.feature(), totals);
             for (factor, &sum) in factors.iter_mut().zip(totals.iter()) {
-                let (sum, guarded) = self.engine.normaliser.guard(sum);
+                let (sum, guarded) = self.engine.extent.normaliser.guard(sum);
                 self.guarded += u64::from(guarded);
                 *factor /= sum;
             }
@@ -315,37 +296,82 @@ impl<'s, 'e> Scan<'s, 'e> {
     fn load_queries(&mut self, head: &Head<'_>, first: usize, ends: &[usize]) {
         let (isa, s, n) = (self.engine.isa, self.sizes, ends.len());
         load(isa, head.q, first..first + n, self.x, s.token());
-        let mut positions = [0; CHUNK];
-        let pairs = ends.iter().zip(&mut positions);
-        pairs.for_each(|(e, p)| *p = e.saturating_sub(1));
-        let tokens = Tokens {
-            side: Side::Query,
-            key_head: self.key_head,
-            x: self.x,
-            positions: &positions[..n],
-            keys: self.keys,
-        };
+        let standing = Standing::queries(ends);
+        let tokens = standing.tokens(self.key_head, self.keys, self.x);
         let map = self.engine.map;
         map.features(isa, &tokens, self.work, self.phi_q);
-        if map.is_logarithmic() {
+        if self.engine.extent.logarithmic {
             units::bring_queries(isa, self.phi_q, n, s.width(), self.state.tops);
-        } else if self.engine.normaliser == Normaliser::KeyColumns {
-            let root = (ends[0] as f32).sqrt();
-            for row in self.phi_q.chunks_exact_mut(s.feature().max(1)).take(n) {
-                for (x, squares) in row.iter_mut().zip(self.state.features.iter()) {
-                    *x /= root * squares.sqrt().max(LEAST_NORM);
-                }
-            }
+        } else if self.engine.extent.normaliser == Normaliser::KeyColumns {
+            divide_by_columns(self.phi_q, (n, s.feature()), self.state.features, ends[0]);
         }
     }
 }
 
-/// P = A·B for rows that see so many of B's columns, the rest zero, and the sum of each row.
+/// Divides φ(Q) `[n, m]` by √keys times the norm of each column of φ(K), given Σ φ(k_j)².
+pub(super) fn divide_by_columns(
+    phi: &mut [f32],
+    (n, stride): (usize, usize),
+    squares: &[f32],
+    keys: usize,
+) {
+    let root = (keys as f32).sqrt();
+    for row in phi.chunks_exact_mut(stride.max(1)).take(n) {
+        for (x, squares) in row.iter_mut().zip(squares) {
+            *x /= root * squares.sqrt().max(LEAST_NORM);
+        }
+    }
+}
+
+/// Whose tokens those of a chunk are, and where they stand.
+pub(super) struct Standing {
+    side: Side,
+    positions: [usize; CHUNK],
+    count: usize,
+}
+
+impl Standing {
+    /// Keys of a history.
+    pub(super) fn keys(keys: Range<usize>) -> Self {
+        let mut positions = [0; CHUNK];
+        keys.clone().zip(&mut positions).for_each(|(j, p)| *p = j);
+        Self {
+            side: Side::Key,
+            positions,
+            count: keys.len(),
+        }
+    }
+
+    /// Queries that see keys up to `ends`.
+    pub(super) fn queries(ends: &[usize]) -> Self {
+        let mut positions = [0; CHUNK];
+        let pairs = ends.iter().zip(&mut positions);
+        pairs.for_each(|(e, p)| *p = e.saturating_sub(1));
+        Self {
+            side: Side::Query,
+            positions,
+            count: ends.len(),
+        }
+    }
+
+    /// Their rows.
+    pub(super) fn tokens<'t>(&'t self, key_head: usize, keys: usize, x: &'t [f32]) -> Tokens<'t> {
+        Tokens {
+            side: self.side,
+            key_head,
+            x,
+            positions: &self.positions[..self.count],
+            keys,
+        }
+    }
+}
+
+/// P = A·B + plus for rows that see so many of B's columns, the rest zero, and the sum of each row.
 pub(super) fn triangle(
     isa: Isa,
     (a, b, steps): (super::kernels::Rows<'_>, super::kernels::Rows<'_>, usize),
     seen: &[usize],
-    (p, totals): (&mut [f32], &mut [f32]),
+    (p, plus, totals): (&mut [f32], &[f32], &mut [f32]),
     ahead: Ahead,
 ) {
     for (group, seen) in seen.chunks(LANES).enumerate() {
@@ -354,7 +380,7 @@ pub(super) fn triangle(
         let p = rows_mut(&mut p[at * CHUNK..], CHUNK);
         set_product(isa, a.from(at).left(), b, sizes, p, ahead.from(at));
     }
-    mask_rows(isa, rows_mut(p, CHUNK), seen, totals);
+    mask_rows(isa, rows_mut(p, CHUNK), seen, plus, totals);
 }
 
 /// Rows that the next chunk will load, as far as they exist.

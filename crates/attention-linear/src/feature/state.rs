@@ -135,6 +135,42 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Lowers the units of a sum over queries to those that the keys of an earlier chunk are in.
+    pub(super) fn lower(&mut self, tops: &[f32]) {
+        let stride = self.sizes.value();
+        for f in 0..self.sizes.width() {
+            if tops[f] < self.tops[f] {
+                let factor = units::ratio(tops[f], self.tops[f]);
+                self.features[f] *= factor;
+                for x in &mut self.values[f * stride..(f + 1) * stride] {
+                    *x *= factor;
+                }
+            }
+            self.tops[f] = tops[f];
+        }
+    }
+
+    /// Adds the sum over later queries, whose units are larger.
+    pub(super) fn merge_later(&mut self, later: &State<'_>, logarithmic: bool) {
+        let stride = self.sizes.value();
+        for f in 0..self.sizes.width() {
+            if logarithmic && self.tops[f] == f32::NEG_INFINITY {
+                self.tops[f] = later.tops[f];
+            }
+            let factor = if logarithmic && self.tops[f] < later.tops[f] {
+                units::ratio(self.tops[f], later.tops[f])
+            } else {
+                1.0
+            };
+            self.features[f] += factor * later.features[f];
+            let span = f * stride..(f + 1) * stride;
+            let pairs = self.values[span.clone()].iter_mut();
+            for (x, y) in pairs.zip(&later.values[span]) {
+                *x += factor * y;
+            }
+        }
+    }
+
     /// Takes over another state of the same sizes.
     pub(super) fn copy_from(&mut self, floats: &[f32]) {
         let (values, rest) = floats.split_at(self.values.len());

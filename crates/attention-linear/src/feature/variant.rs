@@ -1,16 +1,16 @@
 //! What turns a feature map into an attention variant.
 
 use super::engine::Engine;
-use super::map::{Extent, FeatureMap, Normaliser};
+use super::map::{Extent, FeatureMap};
 use crate::{form, support};
 use attention::simd::Isa;
 use attention::tensors::expect_tensors;
 use attention::variant::{Kind, Parameter, Value};
 use attention::{
-    Attention, Capabilities, Cost, Form, Geometry, Head, OutputMut, Problem, Result, Scratch,
-    TensorSpec, Workers,
+    Attention, Capabilities, Cost, Form, Geometry, Gradients, Head, Output, OutputMut, Problem,
+    Result, Scratch, TensorSpec, Workers,
 };
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView4};
 
 /// The parameter that every variant of this family has.
 pub(crate) const ISA: Parameter = Parameter {
@@ -40,11 +40,6 @@ pub(crate) trait Definition: Send + Sync {
 
     /// The map for a problem whose tensors have been checked.
     fn map<'a>(&'a self, problem: &'a Problem<'_>) -> Self::Map<'a>;
-
-    /// What weights are divided by.
-    fn normaliser(&self) -> Normaliser {
-        Normaliser::RowSum
-    }
 
     /// What multiplies O.
     fn factor(&self, _scale: f32) -> f32 {
@@ -76,7 +71,6 @@ impl<D: Definition> Linear<D> {
             isa: self.isa,
             map,
             extent: self.definition.extent(problem.shape().d),
-            normaliser: self.definition.normaliser(),
             factor: self.definition.factor(problem.scale()),
         }
     }
@@ -106,9 +100,37 @@ impl<D: Definition> Attention for Linear<D> {
         Ok(())
     }
 
+    fn backward(
+        &self,
+        problem: &Problem<'_>,
+        saved: &Output,
+        d_o: ArrayView4<'_, f32>,
+        out: &mut Gradients,
+        workers: &Workers,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let capabilities = self.capabilities();
+        capabilities.admit_backward(problem, saved, &d_o, out)?;
+        expect_tensors(self, problem)?;
+        let names: Vec<_> = self
+            .tensors(problem.geometry())
+            .iter()
+            .map(|t| t.name)
+            .collect();
+        let map = self.definition.map(problem);
+        let engine = self.engine(problem, &map);
+        engine.backward(problem, saved.o.view(), d_o, out, &names, workers, scratch);
+        Ok(())
+    }
+
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
         let extent = self.definition.extent(geometry.shape().d);
         Engine::scratch_bytes(extent, geometry, threads)
+    }
+
+    fn backward_scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
+        let extent = self.definition.extent(geometry.shape().d);
+        Engine::backward_scratch_bytes(extent, geometry, threads)
     }
 
     fn cost(&self, geometry: &Geometry, threads: usize) -> Cost {

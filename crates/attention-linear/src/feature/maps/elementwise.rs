@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::feature::kernels::{LANES, add_dots, rows, rows_mut, scale_rows};
-use crate::feature::map::{CHUNK, Extent, FeatureMap, Tokens};
+use crate::feature::kernels::LANES;
+use crate::feature::map::{Extent, FeatureMap, Gradient, Tokens};
 use attention::simd::{Isa, Kernel, Vector, dispatch};
 use std::marker::PhantomData;
 
@@ -14,6 +14,8 @@ use std::marker::PhantomData;
 pub(super) trait Function: Sync {
     /// f(x).
     unsafe fn value<V: Vector>(x: V) -> V;
+    /// f'(x), given x and f(x).
+    unsafe fn slope<V: Vector>(x: V, value: V) -> V;
 }
 
 /// φ(x)_c = f(x_c), for head dimension D.
@@ -31,18 +33,25 @@ impl<F: Function> Elementwise<F> {
     }
 
     pub(super) fn extent(d: usize) -> Extent {
-        Extent {
-            width: d,
-            work: 0,
-            learned: 0,
-            flops: 2 * d as u64,
-        }
+        Extent::plain(d, 2 * d as u64)
     }
 }
 
 impl<F: Function> FeatureMap for Elementwise<F> {
     fn features(&self, isa: Isa, tokens: &Tokens<'_>, _work: &mut [f32], phi: &mut [f32]) {
         apply::<F>(isa, tokens, self.d, phi);
+    }
+
+    fn pull_back(
+        &self,
+        isa: Isa,
+        tokens: &Tokens<'_>,
+        _work: &mut [f32],
+        gradient: Gradient<'_>,
+        _learned: &mut [f32],
+    ) {
+        let Gradient { phi, d_phi, dx } = gradient;
+        pull::<F>(isa, (tokens, self.d), phi, d_phi, dx);
     }
 }
 
@@ -69,14 +78,31 @@ pub(super) fn apply<F: Function>(isa: Isa, tokens: &Tokens<'_>, d: usize, phi: &
     }
 }
 
-/// Divides each of `n` rows of D numbers by its norm, or by `least` where that is larger.
-pub(super) fn scale_to_unit(isa: Isa, x: &mut [f32], n: usize, d: usize, least: f32) {
-    let stride = d.next_multiple_of(LANES);
-    let mut factors = [0.0; CHUNK];
-    let factors = &mut factors[..n];
-    add_dots(isa, rows(x, stride), rows(x, stride), stride, factors);
-    factors
-        .iter_mut()
-        .for_each(|f| *f = 1.0 / f.sqrt().max(least));
-    scale_rows(isa, rows_mut(x, stride), factors, stride);
+/// dX = f'(X)∘dφ, for X `[n, D]` and φ = f(X).
+pub(super) fn pull<F: Function>(
+    isa: Isa,
+    (tokens, d): (&Tokens<'_>, usize),
+    phi: &[f32],
+    d_phi: &[f32],
+    dx: &mut [f32],
+) {
+    struct Run<'a, F>([&'a [f32]; 3], &'a mut [f32], PhantomData<F>);
+    impl<F: Function> Kernel for Run<'_, F> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let Run([x, phi, d_phi], dx, _) = self;
+            for at in (0..dx.len()).step_by(V::LANES) {
+                // SAFETY: all have whole vectors.
+                unsafe {
+                    let load = [x, phi, d_phi].map(|x| x.as_ptr().add(at));
+                    let slope = F::slope(V::load(load[0]), V::load(load[1]));
+                    let to = dx.as_mut_ptr().add(at);
+                    slope.mul(V::load(load[2])).store(to);
+                }
+            }
+        }
+    }
+    let floats = tokens.count() * d.next_multiple_of(LANES);
+    let from = [&tokens.x[..floats], &phi[..floats], &d_phi[..floats]];
+    dispatch(isa, Run(from, &mut dx[..floats], PhantomData::<F>));
 }

@@ -49,6 +49,12 @@ impl Function for Elu {
             above.add(low)
         }
     }
+
+    #[inline(always)]
+    unsafe fn slope<V: Vector>(x: V, value: V) -> V {
+        // SAFETY: the trait's contract.
+        unsafe { x.select_greater(V::splat(0.0), V::splat(1.0), value) }
+    }
 }
 
 impl Definition for Elu {

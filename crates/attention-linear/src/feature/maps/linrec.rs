@@ -2,8 +2,12 @@
 
 #![allow(unsafe_code)]
 
-use super::elementwise::{Function, apply, scale_to_unit};
-use crate::feature::map::{Extent, FeatureMap, LEAST_NORM, Normaliser, Side, Tokens};
+use super::elementwise::{Function, apply, pull};
+use super::unit::{pull_unit, scale_to_unit};
+use crate::feature::kernels::LANES;
+use crate::feature::map::{
+    CHUNK, Extent, FeatureMap, Gradient, LEAST_NORM, Normaliser, Side, Tokens,
+};
 use crate::feature::variant::{Definition, ISA, Linear};
 use crate::{form, support};
 use attention::numeric::LOG2_E;
@@ -92,6 +96,15 @@ impl Function for Elu {
             above.add(low.select_greater(bound, near, far))
         }
     }
+
+    #[inline(always)]
+    unsafe fn slope<V: Vector>(x: V, value: V) -> V {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let one = V::splat(1.0);
+            x.select_greater(V::splat(0.0), one, value.add(one))
+        }
+    }
 }
 
 impl FeatureMap for Features {
@@ -100,6 +113,23 @@ impl FeatureMap for Features {
         if !(self.by_column && tokens.side == Side::Key) {
             scale_to_unit(isa, phi, tokens.count(), self.d, LEAST_NORM);
         }
+    }
+
+    /// Through x̂ = u/‖u‖: du = (dx̂ - x̂(x̂·dx̂))/‖u‖.
+    fn pull_back(
+        &self,
+        isa: Isa,
+        tokens: &Tokens<'_>,
+        work: &mut [f32],
+        gradient: Gradient<'_>,
+        _learned: &mut [f32],
+    ) {
+        let Gradient { d_phi, dx, .. } = gradient;
+        apply::<Elu>(isa, tokens, self.d, work);
+        if !(self.by_column && tokens.side == Side::Key) {
+            pull_unit(isa, (work, d_phi), tokens.count(), self.d, LEAST_NORM);
+        }
+        pull::<Elu>(isa, (tokens, self.d), work, d_phi, dx);
     }
 }
 
@@ -125,10 +155,13 @@ impl Definition for LinRec {
 
     fn extent(&self, d: usize) -> Extent {
         Extent {
-            width: d,
-            work: 0,
-            learned: 0,
-            flops: 5 * d as u64,
+            work: CHUNK * d.next_multiple_of(LANES),
+            normaliser: if self.by_column {
+                Normaliser::KeyColumns
+            } else {
+                Normaliser::None
+            },
+            ..Extent::plain(d, 5 * d as u64)
         }
     }
 
@@ -136,14 +169,6 @@ impl Definition for LinRec {
         Features {
             d: problem.shape().d,
             by_column: self.by_column,
-        }
-    }
-
-    fn normaliser(&self) -> Normaliser {
-        if self.by_column {
-            Normaliser::KeyColumns
-        } else {
-            Normaliser::None
         }
     }
 

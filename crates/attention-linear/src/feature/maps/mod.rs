@@ -1,8 +1,12 @@
 //! The feature maps, a file each.
 
+pub(crate) mod cosformer;
 mod elementwise;
 pub(crate) mod elu;
 pub(crate) mod favor;
+pub(crate) mod hedgehog;
 pub(crate) mod linrec;
-mod projection;
+pub(crate) mod projection;
 pub(crate) mod relu;
+pub(crate) mod rfa;
+mod unit;

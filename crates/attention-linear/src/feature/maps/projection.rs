@@ -1,5 +1,7 @@
 //! Block-orthogonal Gaussian projections.
 
+use crate::feature::kernels::LANES;
+use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -25,6 +27,17 @@ pub(super) fn draw(m: usize, d: usize, seed: u64) -> Vec<f32> {
     rows
 }
 
+/// The directions Ω `[m, D]` that FAVOR+ and random Fourier features draw from a seed: orthogonal
+/// within each block of D, each with the length of a Gaussian vector of its own.
+///
+/// Source: Choromanski et al., Rethinking Attention with Performers, ICLR 2021, section 2.4.
+/// Cost: O(m·D²).
+#[must_use]
+pub fn projection(m: usize, d: usize, seed: u64) -> Array2<f32> {
+    let rows = draw(m, d, seed);
+    Array2::from_shape_fn((m, d), |(f, i)| rows[f * d + i])
+}
+
 /// Ωᵀ `[D, m]` of Ω `[m, D]`, rows padded with zeros to `stride` floats.
 pub(super) fn transposed(rows: &[f32], d: usize, stride: usize) -> Vec<f32> {
     let mut columns = vec![0.0; d * stride];
@@ -34,6 +47,17 @@ pub(super) fn transposed(rows: &[f32], d: usize, stride: usize) -> Vec<f32> {
         }
     }
     columns
+}
+
+/// Ω `[m, D]` with rows padded with zeros to whole lanes.
+pub(super) fn padded(rows: &[f32], d: usize) -> Vec<f32> {
+    let stride = d.next_multiple_of(LANES);
+    let mut padded = vec![0.0; rows.len() / d.max(1) * stride];
+    let pairs = padded
+        .chunks_exact_mut(stride.max(1))
+        .zip(rows.chunks_exact(d.max(1)));
+    pairs.for_each(|(to, row)| to[..d].copy_from_slice(row));
+    padded
 }
 
 fn gaussian(rng: &mut ChaCha8Rng, d: usize) -> Vec<f64> {

@@ -43,6 +43,12 @@ impl Function for Relu {
         // SAFETY: the trait's contract. In this order NaN stays NaN.
         unsafe { V::splat(0.0).max(x) }
     }
+
+    #[inline(always)]
+    unsafe fn slope<V: Vector>(x: V, _value: V) -> V {
+        // SAFETY: the trait's contract.
+        unsafe { x.select_greater(V::splat(0.0), V::splat(1.0), V::splat(0.0)) }
+    }
 }
 
 impl Definition for Relu {

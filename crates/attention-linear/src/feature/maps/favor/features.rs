@@ -3,8 +3,8 @@
 #![allow(unsafe_code)]
 
 use super::Drawn;
-use crate::feature::kernels::{Ahead, LANES, add_dots, rows, rows_mut, set_product};
-use crate::feature::map::{CHUNK, FeatureMap, Side, Tokens};
+use crate::feature::kernels::{Ahead, LANES, add_dots, rows, rows_mut, scale_rows, set_product};
+use crate::feature::map::{CHUNK, FeatureMap, Gradient, Side, Tokens};
 use attention::numeric::LOG2_E;
 use attention::simd::{Isa, Kernel, Vector, dispatch};
 use std::sync::Arc;
@@ -29,10 +29,6 @@ impl Features {
 }
 
 impl FeatureMap for Features {
-    fn is_logarithmic(&self) -> bool {
-        true
-    }
-
     fn features(&self, isa: Isa, tokens: &Tokens<'_>, _work: &mut [f32], phi: &mut [f32]) {
         let (n, stride) = (tokens.count(), self.width.next_multiple_of(LANES));
         let token = self.d.next_multiple_of(LANES);
@@ -78,5 +74,42 @@ impl FeatureMap for Features {
             }
         }
         dispatch(isa, Run(phi, below, &self.drawn.binary_shifts, root));
+    }
+    /// From the gradient by ln φ: by x it is stretch·Ωᵀ of it, and for keys -x times its sum.
+    fn pull_back(
+        &self,
+        isa: Isa,
+        tokens: &Tokens<'_>,
+        _work: &mut [f32],
+        gradient: Gradient<'_>,
+        _learned: &mut [f32],
+    ) {
+        let Gradient { d_phi, dx, .. } = gradient;
+        let (n, stride) = (tokens.count(), self.width.next_multiple_of(LANES));
+        let token = self.d.next_multiple_of(LANES);
+        let omega = rows(&self.drawn.padded, token);
+        let sizes = (n, self.width, token);
+        let d_phi = rows(d_phi, stride);
+        set_product(
+            isa,
+            d_phi.left(),
+            omega,
+            sizes,
+            rows_mut(dx, token),
+            Ahead::NONE,
+        );
+        let root = self.drawn.stretch as f32 * self.scale.abs().sqrt();
+        let key = tokens.side == Side::Key;
+        let root = if key { root } else { root.copysign(self.scale) };
+        scale_rows(isa, rows_mut(dx, token), &[root; CHUNK][..n], token);
+        if key {
+            for (r, row) in d_phi.data.chunks_exact(stride).take(n).enumerate() {
+                let sum: f32 = row.iter().sum();
+                let pair = r * token..(r + 1) * token;
+                for (dx, x) in dx[pair.clone()].iter_mut().zip(&tokens.x[pair]) {
+                    *dx -= self.scale.abs() * sum * x;
+                }
+            }
+        }
     }
 }

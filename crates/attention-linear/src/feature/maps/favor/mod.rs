@@ -106,7 +106,8 @@ struct Favor {
 struct Drawn {
     /// Ω `[m, D]`.
     rows: Vec<f32>,
-    /// Ωᵀ `[D, m]`, padded to whole lanes.
+    /// Ω and Ωᵀ, rows padded with zeros to whole lanes.
+    padded: Vec<f32>,
     columns: Vec<f32>,
     /// `[m]`, padded with zeros to whole lanes.
     shifts: Vec<f64>,
@@ -142,6 +143,7 @@ impl Favor {
             *shift = a * row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
         }
         Drawn {
+            padded: projection::padded(&rows, d),
             columns: projection::transposed(&rows, d, stride),
             rows,
             binary_shifts: shifts
@@ -155,14 +157,15 @@ impl Favor {
 }
 
 /// A of FAVOR++ for an expected ‖x + y‖² of s: of the features of its form, which are all unbiased,
-/// those of least variance there (Likhosherstov et al. 2022, theorem 3.2).
+/// those of least second moment (1-4A)^D·(1-8A)^(-D/2)·exp(2(1-4A)s/(1-8A)) (Likhosherstov et al.
+/// 2022, theorem 3.2).
 fn plus_plus(d: usize, s: f64) -> f64 {
     let d = d as f64;
     let s = if s > 0.0 { s } else { 2.0 * d.sqrt() };
     if d == 0.0 {
         return 0.0;
     }
-    let rho = (((2.0 * d + s).powi(2) + 8.0 * d * s).sqrt() - 2.0 * d - s) / (4.0 * s);
+    let rho = (((d + 2.0 * s).powi(2) + 8.0 * d * s).sqrt() - d - 2.0 * s) / (4.0 * s);
     (1.0 - 1.0 / rho) / 8.0
 }
 
@@ -174,11 +177,10 @@ impl Definition for Favor {
     }
 
     fn extent(&self, d: usize) -> Extent {
+        let (m, d) = (self.features, d as u64);
         Extent {
-            width: self.features,
-            work: 0,
-            learned: 0,
-            flops: (2 * self.features * d + 4 * self.features) as u64,
+            logarithmic: true,
+            ..Extent::plain(m, 2 * m as u64 * d + 4 * m as u64)
         }
     }
 

@@ -1,223 +1,9 @@
-//! The vector kernels that the engine is made of, each behind a safe call that checks its sizes.
-//!
-//! A call costs a few nanoseconds of dispatch and does the work of a chunk, so that every kernel is
-//! compiled once an instruction set and the engine around them is plain code.
-//!
-//! Rows are padded to whole vectors: widths and strides count [`LANES`], what lies behind the real
-//! columns is zero in features and states, and anything in sums.
+//! What is done to the rows of a chunk one by one.
 
 #![allow(unsafe_code)]
 
-use attention::simd::{
-    Block, Finish, Isa, Kernel, Left, Right, Target, Vector, dispatch, prefetch_rows, product,
-};
-
-/// Floats by which columns are counted: the widest vector of any machine.
-pub(crate) const LANES: usize = 16;
-
-/// Row-major matrix: where it starts, and floats from one row to the next.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) stride: usize,
-}
-
-/// [`Rows`] to write to.
-pub(crate) struct RowsMut<'a> {
-    pub(crate) data: &'a mut [f32],
-    pub(crate) stride: usize,
-}
-
-pub(crate) fn rows(data: &[f32], stride: usize) -> Rows<'_> {
-    Rows { data, stride }
-}
-
-pub(crate) fn rows_mut(data: &mut [f32], stride: usize) -> RowsMut<'_> {
-    RowsMut { data, stride }
-}
-
-impl<'a> Rows<'a> {
-    /// As the left operand of a product.
-    pub(crate) fn left(self) -> Operand<'a> {
-        Operand {
-            data: self.data,
-            row: self.stride,
-            step: 1,
-        }
-    }
-
-    /// Its transpose as the left operand of a product: nothing is moved.
-    pub(crate) fn transposed(self) -> Operand<'a> {
-        Operand {
-            data: self.data,
-            row: 1,
-            step: self.stride,
-        }
-    }
-
-    /// The rows from `first` on.
-    pub(crate) fn from(self, first: usize) -> Self {
-        Self {
-            data: &self.data[first * self.stride..],
-            stride: self.stride,
-        }
-    }
-
-    fn holds(&self, count: usize, width: usize) -> bool {
-        count == 0 || (count - 1) * self.stride + width <= self.data.len()
-    }
-}
-
-impl RowsMut<'_> {
-    fn holds(&self, count: usize, width: usize) -> bool {
-        count == 0 || (count - 1) * self.stride + width <= self.data.len()
-    }
-}
-
-/// The left operand of a product: row r, step t at `r·row + t·step`.
-#[derive(Clone, Copy)]
-pub(crate) struct Operand<'a> {
-    data: &'a [f32],
-    row: usize,
-    step: usize,
-}
-
-/// Rows, steps and columns of a product.
-pub(crate) type Sizes = (usize, usize, usize);
-
-/// C += A·B, while what lies ahead is fetched. Columns count whole [`LANES`].
-pub(crate) fn add_product(
-    isa: Isa,
-    a: Operand<'_>,
-    b: Rows<'_>,
-    sizes: Sizes,
-    c: RowsMut<'_>,
-    ahead: Ahead,
-) {
-    multiply::<true>(isa, a, b, sizes, c, ahead);
-}
-
-/// C = A·B, while what lies ahead is fetched. Columns count whole [`LANES`].
-pub(crate) fn set_product(
-    isa: Isa,
-    a: Operand<'_>,
-    b: Rows<'_>,
-    sizes: Sizes,
-    c: RowsMut<'_>,
-    ahead: Ahead,
-) {
-    multiply::<false>(isa, a, b, sizes, c, ahead);
-}
-
-fn multiply<const ADD: bool>(
-    isa: Isa,
-    a: Operand<'_>,
-    b: Rows<'_>,
-    sizes: Sizes,
-    c: RowsMut<'_>,
-    ahead: Ahead,
-) {
-    let (rows, steps, columns) = sizes;
-    if rows == 0 || columns == 0 || ADD && steps == 0 {
-        return;
-    }
-    assert!(columns.is_multiple_of(LANES) && b.holds(steps, columns) && c.holds(rows, columns));
-    assert!(steps == 0 || (rows - 1) * a.row + (steps - 1) * a.step < a.data.len());
-    struct Run<const ADD: bool>(Left, Right, Sizes, Sum<ADD>);
-    impl<const ADD: bool> Kernel for Run<ADD> {
-        #[inline(always)]
-        fn run<V: Vector>(self) {
-            // SAFETY: within `dispatch`; the operands hold what `multiply` has checked.
-            unsafe { product::<V, Sum<ADD>>(self.0, self.1, self.2, self.3) }
-        }
-    }
-    let (left, right) = (
-        Left {
-            data: a.data.as_ptr(),
-            row: a.row,
-            step: a.step,
-        },
-        Right {
-            data: b.data.as_ptr(),
-            step: b.stride,
-        },
-    );
-    let to = Target {
-        data: c.data.as_mut_ptr(),
-        row: c.stride,
-    };
-    dispatch(isa, Run::<ADD>(left, right, sizes, Sum { to, ahead }));
-}
-
-/// Rows of a tensor that the next chunk will need: row r of them is fetched with row r of a product,
-/// a few lines a micro-kernel, since many at once would hold up its loads.
-#[derive(Clone, Copy)]
-pub(crate) struct Ahead(Block<*const f32>);
-
-impl Ahead {
-    /// Nothing.
-    pub(crate) const NONE: Self = Self(Block {
-        at: std::ptr::null(),
-        stride: 0,
-        rows: 0,
-        width: 0,
-    });
-
-    /// `rows` rows of `width` floats, `stride` apart; any address will do.
-    pub(crate) fn of(at: *const f32, stride: usize, rows: usize, width: usize) -> Self {
-        Self(Block {
-            at,
-            stride,
-            rows,
-            width,
-        })
-    }
-
-    /// The rows from `first` on.
-    pub(crate) fn from(self, first: usize) -> Self {
-        Self(Block {
-            at: self.0.at.wrapping_add(first * self.0.stride),
-            rows: self.0.rows.saturating_sub(first),
-            ..self.0
-        })
-    }
-}
-
-/// target = sum or target += sum, in whole vectors.
-#[derive(Clone, Copy)]
-struct Sum<const ADD: bool> {
-    to: Target,
-    ahead: Ahead,
-}
-
-impl<V: Vector, const ADD: bool> Finish<V> for Sum<ADD> {
-    #[inline(always)]
-    unsafe fn finish<const R: usize, const C: usize>(
-        self,
-        sums: [[V; C]; R],
-        row: usize,
-        column: usize,
-    ) {
-        let ahead = self.ahead.0;
-        if column == 0 && row < ahead.rows {
-            prefetch_rows::<V>(Block {
-                at: ahead.at.wrapping_add(row * ahead.stride),
-                rows: R.min(ahead.rows - row),
-                ..ahead
-            });
-        }
-        for (r, sums) in sums.into_iter().enumerate() {
-            for (c, sum) in sums.into_iter().enumerate() {
-                // SAFETY: the trait's contract.
-                unsafe {
-                    let to = self.to.at(row + r, column + c * V::LANES);
-                    let sum = if ADD { V::load(to).add(sum) } else { sum };
-                    sum.store(to);
-                }
-            }
-        }
-    }
-}
+use super::{LANES, Rows, RowsMut};
+use attention::simd::{Block, Isa, Kernel, Target, Vector, dispatch};
 
 /// Xᵀ `[width, count]` from X `[count, width]`; columns behind the last are zero up to whole lanes.
 pub(crate) fn transpose(isa: Isa, x: Rows<'_>, (count, width): (usize, usize), to: RowsMut<'_>) {
@@ -310,16 +96,18 @@ pub(crate) fn add_dots(isa: Isa, a: Rows<'_>, b: Rows<'_>, width: usize, to: &mu
     dispatch(isa, Run(a, b, width, to));
 }
 
-/// Zeroes the entries of row r of P from `seen(r)` on, up to whole groups of 16 columns as the row's
-/// group of 16 rows needs them, and sets sums[r] to the sum of what is left.
-pub(crate) fn mask_rows(isa: Isa, p: RowsMut<'_>, seen: &[usize], sums: &mut [f32]) {
+/// Adds plus[r] to row r of P, zeroes its entries from `seen(r)` on, up to whole groups of 16 columns
+/// as the row's group of 16 rows needs them, and sets sums[r] to the sum of what is left.
+pub(crate) fn mask_rows(isa: Isa, p: RowsMut<'_>, seen: &[usize], plus: &[f32], sums: &mut [f32]) {
     let widest = seen.iter().copied().max().unwrap_or(0);
-    assert!(seen.len() <= sums.len() && p.holds(seen.len(), widest.next_multiple_of(LANES)));
-    struct Run<'a>(Target, &'a [usize], &'a mut [f32]);
+    assert!(seen.len() <= sums.len().min(plus.len()));
+    assert!(p.holds(seen.len(), widest.next_multiple_of(LANES)));
+    const ONES: [f32; LANES] = [1.0; LANES];
+    struct Run<'a>(Target, &'a [usize], &'a [f32], &'a mut [f32]);
     impl Kernel for Run<'_> {
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let Run(p, seen, sums) = self;
+            let Run(p, seen, plus, sums) = self;
             for (first, seen) in seen.chunks(LANES).enumerate() {
                 let width = columns(seen);
                 for (half, seen) in seen.chunks(8).enumerate() {
@@ -328,14 +116,19 @@ pub(crate) fn mask_rows(isa: Isa, p: RowsMut<'_>, seen: &[usize], sums: &mut [f3
                     unsafe {
                         let mut totals = [V::splat(0.0); 8];
                         for (r, (total, &seen)) in totals.iter_mut().zip(seen).enumerate() {
+                            let plus = V::splat(plus[first + r]);
                             let mut c = 0;
                             while c + V::LANES <= seen {
-                                *total = total.add(V::load(p.at(first + r, c)));
+                                let at = p.at(first + r, c);
+                                let kept = V::load(at).add(plus);
+                                *total = total.add(kept);
+                                kept.store(at);
                                 c += V::LANES;
                             }
                             while c < width {
-                                let at = p.at(first + r, c);
-                                let kept = V::load_first(at, seen.saturating_sub(c));
+                                let (at, left) = (p.at(first + r, c), seen.saturating_sub(c));
+                                let ones = V::load_first(ONES.as_ptr(), left);
+                                let kept = plus.mul_add(ones, V::load_first(at, left));
                                 *total = total.add(kept);
                                 kept.store(at);
                                 c += V::LANES;
@@ -352,7 +145,7 @@ pub(crate) fn mask_rows(isa: Isa, p: RowsMut<'_>, seen: &[usize], sums: &mut [f3
         data: p.data.as_mut_ptr(),
         row: p.stride,
     };
-    dispatch(isa, Run(p, seen, sums));
+    dispatch(isa, Run(p, seen, plus, sums));
 }
 
 /// The columns that a group of 16 rows needs whose rows see so many: whole lanes.
