@@ -404,13 +404,13 @@ pub(super) fn load(
     if count == 0 || stride == 0 {
         return true;
     }
-    if width <= 1 || x.strides()[1] == 1 {
-        if let Ok(step) = usize::try_from(x.strides()[0]) {
-            let to = rows_mut(to, stride);
-            // SAFETY: the view has these rows.
-            #[allow(unsafe_code)]
-            return unsafe { load_rows(isa, (x.as_ptr(), step), (count, width), to) };
-        }
+    if (width <= 1 || x.strides()[1] == 1)
+        && let Ok(step) = usize::try_from(x.strides()[0])
+    {
+        let to = rows_mut(to, stride);
+        // SAFETY: the view has these rows.
+        #[allow(unsafe_code)]
+        return unsafe { load_rows(isa, (x.as_ptr(), step), (count, width), to) };
     }
     let mut finite = true;
     for (to, x) in to.chunks_exact_mut(stride).zip(x.outer_iter()) {

@@ -102,10 +102,10 @@ impl<'a> State<'a> {
     /// Raises the units to at least `peaks` `[m]`.
     pub(super) fn raise(&mut self, peaks: &[f32]) {
         let stride = self.sizes.value();
-        for f in 0..self.sizes.width() {
-            if peaks[f] > self.tops[f] {
-                let factor = units::ratio(self.tops[f], peaks[f]);
-                self.tops[f] = peaks[f];
+        for (f, &peak) in peaks.iter().enumerate() {
+            if peak > self.tops[f] {
+                let factor = units::ratio(self.tops[f], peak);
+                self.tops[f] = peak;
                 self.features[f] *= factor;
                 for x in &mut self.values[f * stride..(f + 1) * stride] {
                     *x *= factor;
@@ -138,15 +138,15 @@ impl<'a> State<'a> {
     /// Lowers the units of a sum over queries to those that the keys of an earlier chunk are in.
     pub(super) fn lower(&mut self, tops: &[f32]) {
         let stride = self.sizes.value();
-        for f in 0..self.sizes.width() {
-            if tops[f] < self.tops[f] {
-                let factor = units::ratio(tops[f], self.tops[f]);
+        for (f, &top) in tops.iter().enumerate() {
+            if top < self.tops[f] {
+                let factor = units::ratio(top, self.tops[f]);
                 self.features[f] *= factor;
                 for x in &mut self.values[f * stride..(f + 1) * stride] {
                     *x *= factor;
                 }
             }
-            self.tops[f] = tops[f];
+            self.tops[f] = top;
         }
     }
 

@@ -58,7 +58,7 @@ impl<'p, 't> Sources<'p, 't> {
             head.sequence
         };
         let queries = geometry.query_range(head.sequence);
-        let tensor = tensor.clone().index_axis_move(Axis(0), batch);
+        let tensor = tensor.index_axis_move(Axis(0), batch);
         let tensor = tensor.index_axis_move(Axis(0), head.head);
         tensor.slice_axis_move(Axis(0), queries.into())
     }
@@ -150,10 +150,11 @@ impl Engine<'_> {
                     clear(sheets, &task, history.keys()..history.mask.keys());
                 }
                 keys::walk(&mut pass, &sources, &task, &mut store, Some(sheets));
-                if task.segment == 0 && history.base_pieces() == 0 {
-                    if let Some(head) = sources.heads(&task).next() {
-                        keys::before(&mut pass, &head, 0..history.base(), &mut store, sheets);
-                    }
+                if task.segment == 0
+                    && history.base_pieces() == 0
+                    && let Some(head) = sources.heads(&task).next()
+                {
+                    keys::before(&mut pass, &head, 0..history.base(), &mut store, sheets);
                 }
             },
         );
