@@ -28,6 +28,7 @@
 
 mod feature;
 mod form;
+mod low_rank;
 mod recurrent;
 mod support;
 
@@ -39,4 +40,5 @@ pub use feature::maps::linrec::VARIANT as LINREC;
 pub use feature::maps::projection::projection;
 pub use feature::maps::relu::VARIANT as RELU;
 pub use feature::maps::rfa::VARIANT as RFA;
+pub use low_rank::{LIGHTSANS, LINFORMER, NYSTROM};
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
