@@ -160,7 +160,7 @@ fn gradients_of_long_and_padded_histories_are_those_of_the_form() {
         let plain = tensors.problem().with_mask(mask.clone()).unwrap();
         let learned = attention::Tensors::of(&*variant, plain.geometry(), 5);
         let (_, gradients) = both(&*variant, &plain.supplied(&learned));
-        let step = 1.0 / 64.0;
+        let step = 1.0 / 1024.0;
         // All inputs together, then each learned tensor by itself.
         let inputs = [&tensors.q, &tensors.k, &tensors.v].map(|t| t.clone().into_dyn());
         let at = |step: f32| {
