@@ -181,7 +181,7 @@ impl Kernel for Spread {
         unsafe {
             let sums = self.d_points;
             std::slice::from_raw_parts_mut(sums.at, plan.sizes.rows()).fill(0.0);
-            for side in 0..2 {
+            for (side, &stats) in stats.iter().enumerate() {
                 let points = self.aggregated.points[side];
                 let pooled = Pooled {
                     sizes: points.sizes,
@@ -189,7 +189,7 @@ impl Kernel for Spread {
                     points: points.rows::<V>(self.head, self.work),
                     rows: both(summary)[side],
                     d_rows: both(self.total)[side],
-                    stats: stats[side],
+                    stats,
                 };
                 let to = pool_back::Gradients {
                     keys: self.d_tokens[side],
