@@ -20,6 +20,8 @@ static PRESETS: &[Preset] = presets![
     "length-sweep",
     "sparsity-sweep",
     "entropy-sweep",
+    "linear-features",
+    "crossover",
     "histories",
     "hardware-ladder",
     "training",

@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("lengths", common::lengths()),
         ("sparsity", common::sparsity()),
         ("entropy", common::entropy()),
+        ("features", common::features()),
         ("ladder", common::ladder()),
     ] {
         let files = report::write_report(&folder.join(name), &records, &common::context())?;

@@ -14,6 +14,7 @@ mod context;
 mod error;
 mod files;
 mod findings;
+mod fit;
 mod frontier;
 mod numbers;
 mod order;
@@ -25,5 +26,7 @@ mod write;
 pub use chart::{Chart, ComparedCell, Comparison, Ratio, Section, charts, comparison};
 pub use context::Context;
 pub use error::ReportError;
-pub use findings::{Advice, Choice, Findings, Level, SettingFinding, Trouble, findings, headline};
+pub use findings::{
+    Advice, Answer, Choice, Findings, Level, SettingFinding, Trouble, findings, headline,
+};
 pub use write::{ReportFiles, write_report};

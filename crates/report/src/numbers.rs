@@ -122,6 +122,23 @@ pub(crate) fn list(items: &[String]) -> String {
     }
 }
 
+/// A skill: two decimals, of those far below nothing none.
+pub(crate) fn skill(value: f64) -> String {
+    if !value.is_finite() {
+        return significant(value, 2);
+    }
+    let decimals = if value > -10.0 { 2 } else { 0 };
+    format!("{value:.decimals$}")
+}
+
+/// A fitted exponent: two decimals, and no negative zero.
+pub(crate) fn exponent(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.strip_prefix('-')
+        .filter(|rest| rest.chars().all(|c| matches!(c, '0' | '.')))
+        .map_or(text.clone(), String::from)
+}
+
 /// `1 cell`, `2 cells`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -130,6 +147,12 @@ pub(crate) fn count(n: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exponent_of_nothing_has_no_sign() {
+        assert_eq!(exponent(-3e-31), "0.00");
+        assert_eq!(exponent(-0.25), "-0.25");
+    }
 
     #[test]
     fn three_digits_and_a_unit() {
@@ -144,6 +167,14 @@ mod tests {
         assert_eq!(
             duration_with_interval(0.5, (0.45, 0.6)),
             "500 µs (450 to 600)"
+        );
+    }
+
+    #[test]
+    fn skills_have_as_many_digits_as_they_are_worth() {
+        assert_eq!(
+            [0.00521, -3.62, -244.31].map(skill),
+            ["0.01", "-3.62", "-244"]
         );
     }
 

@@ -276,3 +276,103 @@ fn a_ladder_of_one_timed_rung_is_no_ladder() {
             .any(|v| v.contains("peak"))
     );
 }
+
+#[test]
+fn the_power_of_the_error_is_fitted_and_held_to_theory() {
+    let records = common::features();
+    let found = findings(&records);
+    let [answer] = found.answers.as_slice() else {
+        panic!("{:?}", found.answers);
+    };
+    let rows: Vec<String> = answer.rows.iter().map(|row| row.join(" | ")).collect();
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        answer.columns.join(" | "),
+        rows.join("\n")
+    ));
+    let told = found.advice.last().unwrap();
+    insta::assert_snapshot!(format!("{}:\n{}", told.title, told.lines.join("\n")));
+    let charts = charts(&records);
+    let chart = charts.iter().find(|c| c.name() == "features").unwrap();
+    assert_eq!(
+        chart.title(),
+        "The error of favor falls as theory says, as m^-0.5, in 1 of 2 settings"
+    );
+    let svg = chart.svg().unwrap();
+    for told in [
+        "m^(-1/2), theory of favor",
+        "nystrom  m^-1.00",
+        "linear-elu  skill 0.79",
+    ] {
+        assert!(svg.contains(told), "{told}");
+    }
+}
+
+#[test]
+fn two_values_or_two_parameters_make_no_slope() {
+    let mut two = common::features();
+    two.retain(
+        |r| matches!(r.variant.parameters.get("features"), Some(m) if m.as_u64() < Some(256)),
+    );
+    assert!(findings(&two).answers.is_empty());
+    let mut plane = common::features();
+    plane.retain(|r| r.variant.name == "nystrom");
+    for (i, record) in plane.iter_mut().enumerate() {
+        let iterations = serde_json::Value::from(i as u64);
+        record
+            .variant
+            .parameters
+            .insert("iterations".into(), iterations);
+    }
+    assert!(findings(&plane).answers.is_empty());
+    let mut window = common::features();
+    for record in &mut window {
+        record.mask_sparsity = 0.5;
+    }
+    assert!(
+        findings(&window).answers.is_empty(),
+        "the chart of sparsity has these"
+    );
+}
+
+#[test]
+fn the_length_of_a_crossing_is_told_with_its_error() {
+    let mut rows = Vec::new();
+    for n in [256, 1024, 4096] {
+        let size = n as f64 / 1024.0;
+        rows.push(cell("blocked", "blocked", n, size * size, 2e-7));
+        rows.push(cell(
+            "linear-elu",
+            "linear",
+            n,
+            2.0 * size,
+            0.2 * size.sqrt(),
+        ));
+        rows.push(cell("favor", "linear", n, 8.0 * size, 0.3));
+        rows.push(cell("linrec", "linear", n, 0.1 * size, 0.9));
+        // Exact where the window holds the whole history.
+        let mut window = cell("sliding-window window=256", "blocked", n, 0.5 * size, 0.1);
+        window.variant.exact = true;
+        window.mask_sparsity = if n == 256 { 0.0 } else { 0.5 };
+        rows.push(window);
+    }
+    let found = findings(&rows);
+    let [answer] = found.answers.as_slice() else {
+        panic!("{:?}", found.answers);
+    };
+    let table: Vec<String> = answer.rows.iter().map(|row| row.join(" | ")).collect();
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        answer.columns.join(" | "),
+        table.join("\n")
+    ));
+    let told = found.advice.last().unwrap();
+    insta::assert_snapshot!(format!("{}:\n{}", told.title, told.lines.join("\n")));
+    let charts = charts(&rows);
+    let chart = charts.iter().find(|c| c.name() == "crossover").unwrap();
+    assert_eq!(
+        chart.title(),
+        "3 of 4 approximations become faster than blocked: first linrec, from N ≤ 256 on at 90.0 % error; \
+         the most accurate, sliding-window window=256, from N ≈ 517 on at 10.0 % error"
+    );
+}

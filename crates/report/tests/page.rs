@@ -115,7 +115,12 @@ fn charts_are_drawn_where_their_axis_varies() {
     let names = |rows: &[Record]| charts(rows).iter().map(|c| c.name()).collect::<Vec<_>>();
     assert_eq!(
         names(&common::lengths()),
-        ["accuracy-latency", "latency-length", "memory-length"]
+        [
+            "accuracy-latency",
+            "latency-length",
+            "crossover",
+            "memory-length"
+        ]
     );
     assert_eq!(names(&common::sparsity()), ["accuracy-latency", "sparsity"]);
     assert_eq!(

@@ -235,6 +235,23 @@ pub(crate) fn sparsity_ticks(low: f64, high: f64) -> Vec<Tick> {
     })
 }
 
+/// Ticks of a ratio: powers of 2, or of 4 on a long axis.
+pub(crate) fn ratio_ticks(low: f64, high: f64) -> Vec<Tick> {
+    let step = if (high / low).log2() > 9.0 { 2 } else { 1 };
+    let values = (-20..=20)
+        .filter(|e| e % step == 0)
+        .map(|e| 2f64.powi(e))
+        .filter(|v| *v >= low && *v <= high)
+        .collect();
+    ticks_by(values, |ratio| {
+        if ratio < 1.0 {
+            format!("1/{:.0}", 1.0 / ratio)
+        } else {
+            format!("{ratio:.0}")
+        }
+    })
+}
+
 /// Ticks of a memory size: powers of 4 or 16 KiB.
 pub(crate) fn byte_ticks(low: f64, high: f64) -> Vec<Tick> {
     let octaves = (high / low).log2();
@@ -295,6 +312,11 @@ mod tests {
         assert_eq!(
             labels(&sparsity_ticks(1.1, 0.04)),
             ["0 %", "50 %", "75 %", "90 %", "95 %"]
+        );
+        assert_eq!(labels(&ratio_ticks(0.2, 2.5)), ["1/4", "1/2", "1", "2"]);
+        assert_eq!(
+            labels(&ratio_ticks(0.01, 9.0)),
+            ["1/64", "1/16", "1/4", "1", "4"]
         );
         assert_eq!(
             labels(&byte_ticks(1e5, 1e9)),

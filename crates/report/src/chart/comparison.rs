@@ -1,7 +1,7 @@
 //! How long each library takes for each cell, over one that all are compared with.
 
 use super::Chart;
-use super::axis::{Axis, Tick};
+use super::axis::{Axis, ratio_ticks};
 use super::layout::{LABEL, MARGIN, TICK, heading};
 use super::palette::Color;
 use super::render::text_width;
@@ -120,22 +120,8 @@ fn axis(of: &Comparison) -> Axis {
         .map(|r| r.ratio.clamp(EDGES.0, EDGES.1))
         .chain([0.5, 2.0])
         .collect();
-    let ticks = |low: f64, high: f64| {
-        let powers = (-4..=4).map(|e| 2f64.powi(e));
-        powers
-            .filter(|v| *v >= low && *v <= high)
-            .map(|value| Tick {
-                value,
-                label: if value < 1.0 {
-                    format!("1/{:.0}", 1.0 / value)
-                } else {
-                    format!("{value:.0}")
-                },
-            })
-            .collect()
-    };
     let fallback = || Axis::linear(0.0, 1.0, 1.0, "");
-    Axis::log(&ratios, "", ticks).unwrap_or_else(fallback)
+    Axis::log(&ratios, "", ratio_ticks).unwrap_or_else(fallback)
 }
 
 fn legend(scene: &mut Scene, of: &Comparison, top: f64) -> f64 {

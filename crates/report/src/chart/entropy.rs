@@ -64,7 +64,7 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
             x,
             y,
             lines,
-            guide: None,
+            guides: Vec::new(),
         });
     }
     if panels.is_empty() {
@@ -106,6 +106,7 @@ fn lines(list: &[&Setting], styles: &Styles) -> Vec<Line> {
         .map(|group| Line {
             label: group[0].0.variant.label.clone(),
             style: styles.get(group[0].0),
+            crossed: None,
             samples: group
                 .iter()
                 .filter_map(|(r, entropy)| {

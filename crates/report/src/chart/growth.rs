@@ -6,6 +6,7 @@ use super::lines::{Estimate, Line, LinePanel, Sample, draw_panels};
 use super::scene::Scene;
 use super::style::Styles;
 use super::{Drawing, note};
+use crate::numbers::exponent;
 use crate::order::natural;
 use crate::settings::{Condition, Setting, Settings, is_measured};
 use experiment::record::Record;
@@ -105,7 +106,7 @@ pub(crate) fn draw(
             x,
             y: y.clone(),
             lines,
-            guide: None,
+            guides: Vec::new(),
         });
     }
     if panels.is_empty() {
@@ -124,14 +125,6 @@ pub(crate) fn draw(
     let top = heading(&mut scene, &title, &subtitle);
     scene.height = draw_panels(&mut scene, panels, layout, 2, top);
     Some(Drawing { scene, title })
-}
-
-/// Two decimals, and no negative zero.
-fn exponent(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.strip_prefix('-')
-        .filter(|rest| rest.chars().all(|c| matches!(c, '0' | '.')))
-        .map_or(text.clone(), String::from)
 }
 
 /// From the flattest to the steepest of the slopes.
@@ -192,6 +185,7 @@ fn lines(
             lines.push(Line {
                 label: format!("{label}  N^{}", exponent(slope.exponent)),
                 style: styles.get(group[0]),
+                crossed: None,
                 samples,
             });
         }
@@ -212,12 +206,6 @@ pub(crate) const READING_MEMORY: &str = "Bytes held at the peak beside inputs an
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exponent_of_nothing_has_no_sign() {
-        assert_eq!(exponent(-3e-31), "0.00");
-        assert_eq!(exponent(-0.25), "-0.25");
-    }
 
     #[test]
     fn the_title_names_both_ends() {

@@ -6,7 +6,7 @@ use super::palette::Color;
 use super::panel::Panel;
 use super::render::text_width;
 use super::scene::{Font, Point, Scene, Stroke};
-use super::style::{Style, mark, whisker};
+use super::style::{Style, mark, ring, whisker};
 
 /// A value, and its interval where there is one.
 pub(crate) type Estimate = (f64, Option<(f64, f64)>);
@@ -28,6 +28,19 @@ pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) style: Style,
     pub(crate) samples: Vec<Sample>,
+    /// Where it crosses a guide.
+    pub(crate) crossed: Option<Crossed>,
+}
+
+/// A place on a line that matters more than its samples.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Crossed {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    /// The interval of x.
+    pub(crate) interval: (f64, f64),
+    /// The tooltip.
+    pub(crate) note: String,
 }
 
 /// Lines on common axes.
@@ -37,8 +50,27 @@ pub(crate) struct LinePanel {
     pub(crate) x: Axis,
     pub(crate) y: Axis,
     pub(crate) lines: Vec<Line>,
-    /// A reference line, drawn dashed and named.
-    pub(crate) guide: Option<(Vec<Point>, String)>,
+    /// What the lines are read against, drawn below them.
+    pub(crate) guides: Vec<Guide>,
+}
+
+/// A line without points of its own, named like the others.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Guide {
+    pub(crate) points: Vec<Point>,
+    pub(crate) label: String,
+    pub(crate) stroke: Stroke,
+}
+
+impl Guide {
+    /// A reference, thin and dashed.
+    pub(crate) fn dashed(points: Vec<Point>, label: impl Into<String>) -> Self {
+        Guide {
+            points,
+            label: label.into(),
+            stroke: Stroke::new(Color::Reference, 1.5).dashed(&[5.0, 4.0]),
+        }
+    }
 }
 
 const GAP: f64 = 15.0;
@@ -50,9 +82,9 @@ const LEAST_PLOT: f64 = 190.0;
 
 fn label_room(panel: &LinePanel) -> f64 {
     let names = panel.lines.iter().map(|l| l.label.as_str());
-    let guide = panel.guide.iter().map(|(_, label)| label.as_str());
+    let guides = panel.guides.iter().map(|g| g.label.as_str());
     let widest = names
-        .chain(guide)
+        .chain(guides)
         .map(|l| text_width(l, SIZE, false))
         .fold(0.0, f64::max);
     widest + 30.0
@@ -73,7 +105,8 @@ pub(crate) fn draw_panels(
         columns -= 1;
     }
     let width = plot(columns).max(120.0);
-    let labels = panels.iter().map(|p| p.lines.len()).max().unwrap_or(0);
+    let labels = panels.iter().map(|p| p.lines.len() + p.guides.len());
+    let labels = labels.max().unwrap_or(0);
     let height = (labels as f64 * GAP + 10.0).max(290.0);
     let titles: Vec<Vec<String>> = panels
         .iter()
@@ -94,27 +127,19 @@ pub(crate) fn draw_panels(
             y: panel.y,
         };
         place.frame(scene, &titles[i], true);
-        draw_lines(scene, &place, &panel.lines, panel.guide.as_ref());
+        draw_lines(scene, &place, &panel.lines, &panel.guides);
     }
     top + rows as f64 * pitch - 10.0
 }
 
-fn draw_lines(
-    scene: &mut Scene,
-    panel: &Panel,
-    lines: &[Line],
-    guide: Option<&(Vec<Point>, String)>,
-) {
+fn draw_lines(scene: &mut Scene, panel: &Panel, lines: &[Line], guides: &[Guide]) {
     let mut ends: Vec<(Point, &str, Color)> = Vec::new();
-    if let Some((points, label)) = guide {
-        let points: Vec<Point> = points.iter().map(|&(x, y)| panel.at(x, y)).collect();
+    for guide in guides {
+        let points: Vec<Point> = guide.points.iter().map(|&(x, y)| panel.at(x, y)).collect();
         if let Some(&end) = points.last() {
-            ends.push((end, label, Color::Reference));
+            ends.push((end, &guide.label, guide.stroke.color));
         }
-        scene.line(
-            points,
-            Stroke::new(Color::Reference, 1.5).dashed(&[5.0, 4.0]),
-        );
+        scene.line(points, guide.stroke);
     }
     for line in lines {
         let points: Vec<Point> = line.samples.iter().map(|s| place(panel, s)).collect();
@@ -142,6 +167,16 @@ fn draw_lines(
             let at = place(panel, sample);
             mark(scene, at, line.style, 7.5);
             scene.note(at, sample.note.clone());
+        }
+    }
+    for line in lines {
+        if let Some(crossed) = &line.crossed {
+            let (low, high) = crossed.interval;
+            let band = vec![panel.at(low, crossed.y), panel.at(high, crossed.y)];
+            scene.line(band, Stroke::new(line.style.color, 7.0).faded(0.4));
+            let center = panel.at(crossed.x, crossed.y);
+            ring(scene, center, line.style.color);
+            scene.note(center, crossed.note.clone());
         }
     }
     let wanted: Vec<f64> = ends.iter().map(|((_, y), _, _)| *y).collect();

@@ -3,7 +3,9 @@
 mod accuracy_latency;
 mod axis;
 mod comparison;
+mod crossover;
 mod entropy;
+mod features;
 mod growth;
 mod labels;
 mod ladder;
@@ -104,7 +106,7 @@ type Draw = fn(&Settings, &Styles, Layout) -> Option<Drawing>;
 const LADDER: &str = "ladder";
 
 /// Name, how to read it, how to draw it: in the order of the page.
-const KINDS: [(&str, &str, Draw); 6] = [
+const KINDS: [(&str, &str, Draw); 8] = [
     (LADDER, ladder::READING, ladder::draw),
     (
         "accuracy-latency",
@@ -114,6 +116,8 @@ const KINDS: [(&str, &str, Draw); 6] = [
     ("latency-length", growth::READING_LATENCY, |s, t, l| {
         growth::draw(s, t, l, &growth::LATENCY)
     }),
+    ("crossover", crossover::READING, crossover::draw),
+    ("features", features::READING, features::draw),
     ("sparsity", sparsity::READING, sparsity::draw),
     ("memory-length", growth::READING_MEMORY, |s, t, l| {
         growth::draw(s, t, l, &growth::MEMORY)

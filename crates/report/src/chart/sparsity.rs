@@ -3,7 +3,7 @@
 use super::axis::{Axis, share_ticks, sparsity_ticks};
 use super::entropy::{skill, skill_axis};
 use super::layout::{Layout, heading};
-use super::lines::{Estimate, Line, LinePanel, Sample, draw_panels};
+use super::lines::{Estimate, Guide, Line, LinePanel, Sample, draw_panels};
 use super::scene::Scene;
 use super::style::Styles;
 use super::{Drawing, note};
@@ -76,6 +76,7 @@ fn lines(
         .map(|sweep| Line {
             label: sweep.records[0].variant.name.clone(),
             style: styles.get(sweep.records[0]),
+            crossed: None,
             samples: sweep
                 .records
                 .iter()
@@ -158,7 +159,10 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
             x: x.clone(),
             y: Axis::log(&values, "time relative to dense   ↓ better", share_ticks)?,
             lines: times,
-            guide: Some((vec![(1.0, 1.0), (least, least)], "ideal 1 - σ".into())),
+            guides: vec![Guide::dashed(
+                vec![(1.0, 1.0), (least, least)],
+                "ideal 1 - σ",
+            )],
         });
         if !skills.is_empty() {
             panels.push(LinePanel {
@@ -166,7 +170,7 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
                 x,
                 y: skill_axis(skills.iter().flat_map(|l| &l.samples).map(|s| s.y)),
                 lines: skills,
-                guide: None,
+                guides: Vec::new(),
             });
         }
     }

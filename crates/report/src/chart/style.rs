@@ -151,6 +151,13 @@ fn disc(scene: &mut Scene, center: Point, radius: f64, color: Color) {
     });
 }
 
+/// A ring around a point that is not a sample.
+pub(crate) fn ring(scene: &mut Scene, center: Point, color: Color) {
+    disc(scene, center, 7.0, Color::Paper);
+    disc(scene, center, 5.8, color);
+    disc(scene, center, 3.2, Color::Paper);
+}
+
 /// Corners of the marker; sizes are balanced so that areas look alike.
 fn outline(marker: Marker, (x, y): Point, size: f64) -> Vec<Point> {
     let unit: &[Point] = match marker {

@@ -1,10 +1,18 @@
 //! What the records say, in sentences: derived from them alone.
 
+mod answer;
+mod crossover;
+mod features;
 mod ladder;
 mod setting;
 mod trouble;
 mod verdict;
 
+pub use answer::Answer;
+pub(crate) use crossover::{Crossing, Race, Runner, length_words, races};
+pub(crate) use features::{
+    Features, Point as FeaturePoint, Sweep, all as features, label as swept_label, parameters,
+};
 pub(crate) use ladder::{Rung, peak_name, rungs, share_words, summit};
 pub use setting::{Choice, Level, SettingFinding};
 pub use trouble::Trouble;
@@ -23,6 +31,8 @@ pub struct Findings {
     pub verdict: Vec<String>,
     /// What to take, by workload.
     pub advice: Vec<Advice>,
+    /// Questions of their own, where the records answer them.
+    pub answers: Vec<Answer>,
     /// What held for every setting: `causal · B = 1, H = 8, D = 64 · 2 threads`.
     pub shared: String,
     /// One for each workload, length and shape.
@@ -43,13 +53,19 @@ pub fn findings(records: &[Record]) -> Findings {
         .collect();
     let troubles = trouble::troubles(&settings);
     // A ladder is a question of its own: what each step buys, not which variant to take.
-    let (verdict, advice) = match summit(&settings) {
+    let (verdict, mut advice) = match summit(&settings) {
         words if words.is_empty() => (verdict::verdict(&found), verdict::advice(&settings, &found)),
         words => (vec![words + "."], ladder::advice(&settings)),
     };
+    advice.extend(crossover::advice(&settings));
+    advice.extend(features::advice(&settings));
     Findings {
         verdict,
         advice,
+        answers: [crossover::answer(&settings), features::answer(&settings)]
+            .into_iter()
+            .flatten()
+            .collect(),
         shared: settings.shared(),
         trouble_summary: trouble::summary(&settings),
         settings: found,

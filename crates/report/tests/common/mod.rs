@@ -420,6 +420,49 @@ pub fn ladder() -> Vec<Record> {
     rows
 }
 
+/// Favor in three draws, landmarks and a variant without a parameter, on two workloads.
+pub fn features() -> Vec<Record> {
+    let mut rows = Vec::new();
+    let mut add = |workload: &str, label: String, parameters: &[(&str, u64)], error: f64| {
+        let mut record = cell(&label, "linear", 1024, 1.0, error);
+        record.workload.label = workload.into();
+        record.group = workload.into();
+        record.cell = format!("{workload}-{label}");
+        record.variant.parameters = parameters
+            .iter()
+            .map(|&(name, value)| (name.to_string(), value.into()))
+            .collect();
+        rows.push(record);
+    };
+    for (workload, power) in [("gaussian", -0.5), ("interest clusters", -0.2)] {
+        for features in [16u64, 64, 256, 1024] {
+            for seed in [1u64, 2, 3] {
+                let label = format!("favor features={features} seed={seed}");
+                let wobble = 1.0 + 0.04 * noise(&label, 0);
+                let error = 2.0 * (features as f64).powf(power) * wobble;
+                add(
+                    workload,
+                    label,
+                    &[("features", features), ("seed", seed)],
+                    error,
+                );
+            }
+        }
+        for landmarks in [16u64, 64, 256] {
+            let error = 30.0 / landmarks as f64 * 0.02;
+            let label = format!("nystrom landmarks={landmarks}");
+            add(
+                workload,
+                label,
+                &[("iterations", 6), ("landmarks", landmarks)],
+                error,
+            );
+        }
+        add(workload, "linear-elu".into(), &[], 0.4);
+    }
+    rows
+}
+
 /// What a run says of itself.
 pub fn context() -> report::Context {
     report::Context {
