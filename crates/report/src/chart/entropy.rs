@@ -12,7 +12,7 @@ use experiment::record::Record;
 use std::collections::BTreeSet;
 
 /// Panels beyond these are left to the table.
-const MOST_PANELS: usize = 6;
+const MOST_PANELS: usize = 10;
 
 /// Below this all that matters is said: worse than averaging.
 const LEAST_SKILL: f64 = -0.25;

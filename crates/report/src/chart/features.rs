@@ -32,7 +32,7 @@ pub(crate) fn draw(settings: &Settings, styles: &Styles, layout: Layout) -> Opti
         .chain(level)
         .flat_map(|p| [p.interval.0, p.error, p.interval.1])
         .collect();
-    let theory = |f: &Features| f.sweeps.iter().find_map(|s| Some(theory(s, last)?));
+    let theory = |f: &Features| f.sweeps.iter().find_map(|s| theory(s, last));
     errors.extend(
         all.iter()
             .filter_map(|(_, f)| Some(theory(f)?.points.last()?.1)),

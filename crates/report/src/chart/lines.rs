@@ -175,7 +175,7 @@ fn draw_lines(scene: &mut Scene, panel: &Panel, lines: &[Line], guides: &[Guide]
             let band = vec![panel.at(low, crossed.y), panel.at(high, crossed.y)];
             scene.line(band, Stroke::new(line.style.color, 7.0).faded(0.4));
             let center = panel.at(crossed.x, crossed.y);
-            ring(scene, center, line.style.color);
+            ring(scene, center, line.style);
             scene.note(center, crossed.note.clone());
         }
     }

@@ -151,11 +151,12 @@ fn disc(scene: &mut Scene, center: Point, radius: f64, color: Color) {
     });
 }
 
-/// A ring around a point that is not a sample.
-pub(crate) fn ring(scene: &mut Scene, center: Point, color: Color) {
-    disc(scene, center, 7.0, Color::Paper);
-    disc(scene, center, 5.8, color);
-    disc(scene, center, 3.2, Color::Paper);
+/// The marker in a ring: a place of the line that is not a sample.
+pub(crate) fn ring(scene: &mut Scene, center: Point, style: Style) {
+    disc(scene, center, 9.0, Color::Paper);
+    disc(scene, center, 8.0, style.color);
+    disc(scene, center, 6.8, Color::Paper);
+    mark(scene, center, style, 6.5);
 }
 
 /// Corners of the marker; sizes are balanced so that areas look alike.
