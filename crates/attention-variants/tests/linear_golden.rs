@@ -13,6 +13,9 @@ use std::fmt::Write;
 /// What an answer in f32 may differ by, unless PyTorch's own f32 is worse than a third of it.
 const BOUND: f64 = 2e-6;
 
+/// Values that stand ready for variants, or settings of them, that the registry does not have yet.
+const AHEAD: [&str; 3] = ["based", "rebased", "lightsans axis=query"];
+
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
 const WHOLE: usize = 200;
 const FIRST_CHECK: u64 = 100;
@@ -111,6 +114,15 @@ impl Case {
         format!("{}{parameters}: {}", self.variant, self.name)
     }
 
+    fn is_ahead(&self) -> bool {
+        let label = self.label();
+        let begins = |with: &&str| {
+            let rest = label.strip_prefix(with);
+            rest.is_some_and(|rest| rest.starts_with([' ', ':']))
+        };
+        AHEAD.iter().any(|with| begins(&with))
+    }
+
     fn mask(&self) -> Mask {
         let mask = match self.mask.as_str() {
             "full" => Mask::full(),
@@ -204,6 +216,15 @@ fn they_and_their_gradients_are_those_of_pytorch() {
         serde_json::from_str(include_str!("golden/linear_attention.json")).expect("valid JSON");
     let mut wrong = 0;
     for case in cases {
+        if case.is_ahead() {
+            let built = case.build().is_ok();
+            assert!(
+                !built,
+                "{} is there now: take it off the list",
+                case.label()
+            );
+            continue;
+        }
         let mut errors = Vec::new();
         let answered = case.errors(&mut errors);
         let mut line = format!("{:60}", case.label());
