@@ -28,7 +28,6 @@
 
 mod feature;
 mod form;
-mod low_rank;
 mod recurrent;
 mod support;
 
@@ -40,5 +39,4 @@ pub use feature::maps::linrec::VARIANT as LINREC;
 pub use feature::maps::projection::projection;
 pub use feature::maps::relu::VARIANT as RELU;
 pub use feature::maps::rfa::VARIANT as RFA;
-pub use low_rank::{LIGHTSANS, LINFORMER, NYSTROM};
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
