@@ -28,6 +28,7 @@
 
 mod feature;
 mod form;
+mod history;
 mod recurrent;
 mod support;
 

@@ -20,5 +20,4 @@ pub(crate) fn linear(name: &'static str) -> Capabilities {
             "weights are products of features, not exponentials of scores",
         )
         .without(Feature::Dropout, "it has no weights to drop")
-        .without(Feature::Prepare, "no state kept between calls yet")
 }

@@ -10,7 +10,7 @@
 //! * `plan.rs`, `engine.rs`: tasks, and a forward call
 //! * `scan.rs`, `state.rs`, `units.rs`: a task, the state that it carries, and the units of features
 //!   that are kept as logarithms
-//! * `backward/`: gradients
+//! * `backward/`: gradients; `prepared.rs`: a state kept between calls
 //! * `kernels/`, `sheet.rs`: all that touches vectors or other tasks' tensors
 
 mod backward;
@@ -19,6 +19,7 @@ mod kernels;
 mod map;
 pub(crate) mod maps;
 mod plan;
+mod prepared;
 mod scan;
 mod sheet;
 mod state;

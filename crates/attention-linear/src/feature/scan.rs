@@ -27,6 +27,8 @@ pub(super) struct Scan<'s, 'e> {
     key_head: usize,
     /// Keys of the history.
     keys: usize,
+    /// Where the first of the keys that it is given stands.
+    start: usize,
     pub(super) state: State<'s>,
     /// Q or K `[C, D]`.
     x: &'s mut [f32],
@@ -49,9 +51,8 @@ pub(super) struct Scan<'s, 'e> {
     pub(super) guarded: u64,
 }
 
-fn parts(s: Sizes) -> [usize; 10] {
+fn parts(s: Sizes) -> [usize; 9] {
     [
-        s.state(),
         s.token() * CHUNK,
         s.feature() * CHUNK,
         s.width() * CHUNK,
@@ -67,7 +68,7 @@ fn parts(s: Sizes) -> [usize; 10] {
 impl<'s, 'e> Scan<'s, 'e> {
     /// Floats that a worker needs.
     pub(super) fn floats(sizes: Sizes) -> usize {
-        parts(sizes).iter().sum()
+        sizes.state() + parts(sizes).iter().sum::<usize>()
     }
 
     /// Lays a worker's memory out in `buffer`, with the state of no keys.
@@ -78,6 +79,21 @@ impl<'s, 'e> Scan<'s, 'e> {
         keys: usize,
         buffer: &'s mut [f32],
     ) -> Self {
+        let (state, rest) = buffer.split_at_mut(sizes.state());
+        let mut state = State::over(state, sizes);
+        state.clear();
+        Self::over(engine, state, (key_head, 0, keys), rest)
+    }
+
+    /// The same with a state that holds the keys before `start`: those that it is given come behind.
+    /// It needs a state less of memory.
+    pub(super) fn over(
+        engine: &'e Engine<'e>,
+        state: State<'s>,
+        (key_head, start, keys): (usize, usize, usize),
+        buffer: &'s mut [f32],
+    ) -> Self {
+        let sizes = state.sizes;
         let mut rest = buffer;
         let mut parts = parts(sizes).map(|n| {
             let (part, after) = std::mem::take(&mut rest).split_at_mut(n);
@@ -86,13 +102,12 @@ impl<'s, 'e> Scan<'s, 'e> {
         });
         let mut next = parts.iter_mut().map(std::mem::take);
         let mut next = || next.next().unwrap_or_default();
-        let mut state = State::over(next(), sizes);
-        state.clear();
         Self {
             engine,
             sizes,
             key_head,
             keys,
+            start,
             state,
             x: next(),
             phi_k: next(),
@@ -201,7 +216,7 @@ impl<'s, 'e> Scan<'s, 'e> {
         let (isa, stride) = (self.engine.isa, self.sizes.value());
         load(isa, head.k, keys.clone(), self.x, self.sizes.token());
         let finite = load(isa, head.v, keys.clone(), self.v, stride);
-        let standing = Standing::keys(keys);
+        let standing = Standing::keys(self.start + keys.start..self.start + keys.end);
         let tokens = standing.tokens(self.key_head, self.keys, self.x);
         let map = self.engine.map;
         map.features(isa, &tokens, self.work, self.phi_k);
@@ -228,7 +243,7 @@ impl<'s, 'e> Scan<'s, 'e> {
 
     /// Answers queries from `first` on that see keys up to `ends`, of which `inside` are loaded and
     /// those before are in the state.
-    fn answer_chunk(
+    pub(super) fn answer_chunk(
         &mut self,
         head: &Head<'_>,
         first: usize,

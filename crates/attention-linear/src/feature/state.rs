@@ -43,7 +43,7 @@ impl Sizes {
 /// Sums over keys. With logarithmic features, feature f is held in units of 2^tops[f], the largest
 /// that it has had: no key is lost to another one's size.
 pub(super) struct State<'a> {
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
     /// Σ φ(k_j) v_jᵀ `[m, Dv]`.
     pub(super) values: &'a mut [f32],
     /// Σ φ(k_j), or Σ φ(k_j)², or nothing, by the normaliser `[m]`.
@@ -102,7 +102,7 @@ impl<'a> State<'a> {
     /// Raises the units to at least `peaks` `[m]`.
     pub(super) fn raise(&mut self, peaks: &[f32]) {
         let stride = self.sizes.value();
-        for (f, &peak) in peaks.iter().enumerate() {
+        for (f, &peak) in peaks.iter().take(self.sizes.width()).enumerate() {
             if peak > self.tops[f] {
                 let factor = units::ratio(self.tops[f], peak);
                 self.tops[f] = peak;
@@ -138,7 +138,7 @@ impl<'a> State<'a> {
     /// Lowers the units of a sum over queries to those that the keys of an earlier chunk are in.
     pub(super) fn lower(&mut self, tops: &[f32]) {
         let stride = self.sizes.value();
-        for (f, &top) in tops.iter().enumerate() {
+        for (f, &top) in tops.iter().take(self.sizes.width()).enumerate() {
             if top < self.tops[f] {
                 let factor = units::ratio(top, self.tops[f]);
                 self.features[f] *= factor;

@@ -2,15 +2,17 @@
 
 use super::engine::Engine;
 use super::map::{Extent, FeatureMap};
+use super::prepared;
 use crate::{form, support};
 use attention::simd::Isa;
 use attention::tensors::expect_tensors;
-use attention::variant::{Kind, Parameter, Value};
+use attention::variant::{Kind, Parameter, Parameters, Value};
 use attention::{
-    Attention, Capabilities, Cost, Form, Geometry, Gradients, Head, Output, OutputMut, Problem,
-    Result, Scratch, TensorSpec, Workers,
+    Attention, Capabilities, Cost, Form, Geometry, Gradients, Head, Output, OutputMut, Prepared,
+    Problem, Result, Scratch, TensorSpec, Workers,
 };
 use ndarray::{Array2, ArrayView4};
+use std::sync::Arc;
 
 /// The parameter that every variant of this family has.
 pub(crate) const ISA: Parameter = Parameter {
@@ -21,11 +23,9 @@ pub(crate) const ISA: Parameter = Parameter {
 };
 
 /// A feature map, its normaliser, and the slow form of its weights.
-pub(crate) trait Definition: Send + Sync {
+pub(crate) trait Definition: Send + Sync + 'static {
     /// φ for one problem.
-    type Map<'a>: FeatureMap
-    where
-        Self: 'a;
+    type Map<'a>: FeatureMap;
 
     /// The variant's registered name.
     fn name(&self) -> &'static str;
@@ -61,12 +61,32 @@ pub(crate) trait Definition: Send + Sync {
 
 /// The attention of a definition.
 pub(crate) struct Linear<D> {
-    pub(crate) isa: Isa,
-    pub(crate) definition: D,
+    isa: Isa,
+    pub(super) definition: Arc<D>,
+}
+
+impl<D> Clone for Linear<D> {
+    fn clone(&self) -> Self {
+        Self {
+            isa: self.isa,
+            definition: Arc::clone(&self.definition),
+        }
+    }
 }
 
 impl<D: Definition> Linear<D> {
-    fn engine<'m>(&self, problem: &Problem<'_>, map: &'m dyn FeatureMap) -> Engine<'m> {
+    /// A definition on the instruction set that the parameter `isa` names.
+    ///
+    /// # Errors
+    /// Where the machine does not have it.
+    pub(crate) fn build(parameters: &Parameters, definition: D) -> Result<Box<dyn Attention>> {
+        Ok(Box::new(Self {
+            isa: Isa::named(parameters.word("isa"))?,
+            definition: Arc::new(definition),
+        }))
+    }
+
+    pub(super) fn engine<'m>(&self, problem: &Problem<'_>, map: &'m dyn FeatureMap) -> Engine<'m> {
         Engine {
             isa: self.isa,
             map,
@@ -121,6 +141,12 @@ impl<D: Definition> Attention for Linear<D> {
         let engine = self.engine(problem, &map);
         engine.backward(problem, saved.o.view(), d_o, out, &names, workers, scratch);
         Ok(())
+    }
+
+    fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
+        self.capabilities().admit_prepare(problem)?;
+        expect_tensors(self, problem)?;
+        Ok(prepared::prepare(self, problem, workers))
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {

@@ -9,7 +9,6 @@
 //! * `variants.rs`, `recurrence.rs`, `form.rs`: the variants and their plain recurrence in f64
 
 mod form;
-mod history;
 mod matrix;
 mod ops;
 mod recurrence;

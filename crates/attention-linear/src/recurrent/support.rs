@@ -68,6 +68,10 @@ pub(super) fn visible_keys(problem: &Problem<'_>, sequence: usize) -> usize {
     last.map_or(0, |last| mask.span(last).end)
 }
 
+/// Checks a problem's side inputs over so many leading keys of each history.
+pub(super) type Check =
+    Box<dyn Fn(&Problem<'_>, &dyn Fn(usize) -> usize) -> Result<()> + Send + Sync>;
+
 /// What the entries of a side input must be.
 pub(super) struct Range {
     pub(super) name: &'static str,

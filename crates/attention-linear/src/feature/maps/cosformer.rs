@@ -3,10 +3,10 @@
 use crate::feature::kernels::LANES;
 use crate::feature::map::{Extent, FeatureMap, Gradient, LEAST_SUM, Tokens};
 use crate::feature::variant::{Definition, ISA, Linear};
-use crate::form;
+use crate::{form, support};
 use attention::simd::Isa;
 use attention::variant::{Family, Kind, Parameter, Value, Variant};
-use attention::{Head, Problem};
+use attention::{Capabilities, Feature, Head, Problem};
 use ndarray::Array2;
 
 /// Attention with weights relu(q)·relu(k)·cos(π(i - j)/2M) over their sum.
@@ -38,12 +38,12 @@ pub static VARIANT: Variant = Variant {
         ISA,
     ],
     build: |parameters| {
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: CosFormer {
+        Linear::build(
+            parameters,
+            CosFormer {
                 horizon: parameters.integer("horizon"),
             },
-        }))
+        )
     },
 };
 
@@ -130,6 +130,19 @@ impl Definition for CosFormer {
 
     fn name(&self) -> &'static str {
         VARIANT.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let linear = support::linear(self.name());
+        if self.horizon == 0 {
+            linear.without(
+                Feature::Prepare,
+                "horizon = 0 is the length of the whole history, which a state that grows does not \
+                 know; name a horizon",
+            )
+        } else {
+            linear
+        }
     }
 
     fn extent(&self, d: usize) -> Extent {

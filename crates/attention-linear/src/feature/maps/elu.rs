@@ -7,7 +7,7 @@ use crate::feature::map::{Extent, LEAST_SUM};
 use crate::feature::variant::{Definition, ISA, Linear};
 use crate::form;
 use attention::numeric::LOG2_E;
-use attention::simd::{Isa, Vector};
+use attention::simd::Vector;
 use attention::variant::{Family, Variant};
 use attention::{Head, Problem};
 use ndarray::Array2;
@@ -28,12 +28,7 @@ pub static VARIANT: Variant = Variant {
     state: "D·(Dv + 1)",
     source: "Katharopoulos et al., Transformers are RNNs, ICML 2020, eq. 7",
     parameters: &[ISA],
-    build: |parameters| {
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: Elu,
-        }))
-    },
+    build: |parameters| Linear::build(parameters, Elu),
 };
 
 struct Elu;

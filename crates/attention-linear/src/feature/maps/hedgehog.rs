@@ -27,12 +27,7 @@ pub static VARIANT: Variant = Variant {
     state: "2D·(Dv + 1)",
     source: "Zhang et al., The Hedgehog and the Porcupine, ICLR 2024, eq. 3 and 6",
     parameters: &[ISA],
-    build: |parameters| {
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: Hedgehog,
-        }))
-    },
+    build: |parameters| Linear::build(parameters, Hedgehog),
 };
 
 const MAPS: [&str; 2] = ["query_map", "key_map"];

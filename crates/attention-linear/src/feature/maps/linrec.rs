@@ -47,12 +47,12 @@ pub static VARIANT: Variant = Variant {
         ISA,
     ],
     build: |parameters| {
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: LinRec {
+        Linear::build(
+            parameters,
+            LinRec {
                 by_column: parameters.word("normalisation") == PAPER,
             },
-        }))
+        )
     },
 };
 

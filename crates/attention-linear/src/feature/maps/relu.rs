@@ -6,7 +6,7 @@ use super::elementwise::{Elementwise, Function};
 use crate::feature::map::{Extent, LEAST_SUM};
 use crate::feature::variant::{Definition, ISA, Linear};
 use crate::form;
-use attention::simd::{Isa, Vector};
+use attention::simd::Vector;
 use attention::variant::{Family, Variant};
 use attention::{Head, Problem};
 use ndarray::Array2;
@@ -27,12 +27,7 @@ pub static VARIANT: Variant = Variant {
     state: "D·(Dv + 1)",
     source: "Cai et al., EfficientViT, ICCV 2023, eq. 2; Qin et al., cosFormer, ICLR 2022, sec. 3.1",
     parameters: &[ISA],
-    build: |parameters| {
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: Relu,
-        }))
-    },
+    build: |parameters| Linear::build(parameters, Relu),
 };
 
 pub(super) struct Relu;

@@ -70,15 +70,15 @@ pub static VARIANT: Variant = Variant {
                 expected: "an even number: a sine and a cosine for each frequency".into(),
             });
         }
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: Rfa {
+        Linear::build(
+            parameters,
+            Rfa {
                 frequencies: features / 2,
                 sigma: parameters.float("sigma"),
                 seed: parameters.integer("seed") as u64,
                 drawn: Mutex::default(),
             },
-        }))
+        )
     },
 };
 

@@ -3,12 +3,13 @@
 #![allow(unsafe_code)]
 
 use super::super::CHUNK;
-use super::super::history::{self, Check, History};
 use super::super::ops::{How, Right, To, rows};
 use super::super::shared::Shared;
+use super::super::support::Check;
 use super::chunk::{Chunk, Keys, lanes, scalar};
 use super::forward::{floats, load_queries, walk};
 use super::{Decays, Rule, Sizes, take};
+use crate::history::{self, History};
 use attention::{
     Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
 };

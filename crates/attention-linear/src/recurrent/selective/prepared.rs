@@ -3,12 +3,13 @@
 #![allow(unsafe_code)]
 
 use super::super::CHUNK;
-use super::super::history::{self, Check, History};
 use super::super::ops::{CHANNELS, How, Ops, Right, To, rows};
 use super::super::shared::Shared;
+use super::super::support::Check;
 use super::super::support::take;
 use super::chunk::Chunk;
 use super::{NAME, forward::tasks};
+use crate::history::{self, History};
 use attention::{
     Geometry, Mask, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
 };

@@ -7,7 +7,6 @@ use super::projection;
 use crate::feature::kernels::LANES;
 use crate::feature::map::Extent;
 use crate::feature::variant::{Definition, ISA, Linear};
-use attention::simd::Isa;
 use attention::variant::{Family, Kind, Parameter, Value, Variant};
 use attention::{Error, Head, Problem};
 use features::Features;
@@ -86,10 +85,7 @@ pub static VARIANT: Variant = Variant {
                 expected: "an even number, as hyperbolic features come in pairs".into(),
             });
         }
-        Ok(Box::new(Linear {
-            isa: Isa::named(parameters.word("isa"))?,
-            definition: favor,
-        }))
+        Linear::build(parameters, favor)
     },
 };
 

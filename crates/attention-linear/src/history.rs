@@ -1,24 +1,20 @@
 //! Where the queries of prepared histories stand.
 
 use attention::mask::Part;
-use attention::{Error, Geometry, Problem, Result};
-
-/// Checks a problem's side inputs over so many leading keys of each history.
-pub(super) type Check =
-    Box<dyn Fn(&Problem<'_>, &dyn Fn(usize) -> usize) -> Result<()> + Send + Sync>;
+use attention::{Error, Geometry, Result};
 
 /// A history that keys have been absorbed of.
-pub(super) struct History {
+pub(crate) struct History {
     /// Queries that the problem has by now, and keys absorbed.
     queries: usize,
-    pub(super) keys: usize,
+    pub(crate) keys: usize,
     /// Query i sees the keys up to i + last.
     last: isize,
 }
 
 impl History {
     /// Those of a problem; padding counts on neither side.
-    pub(super) fn all(geometry: &Geometry) -> Vec<Self> {
+    pub(crate) fn all(geometry: &Geometry) -> Vec<Self> {
         let history = |s: usize| {
             let (nq, nk) = (geometry.query_range(s).len(), geometry.key_range(s).len());
             let lengths = geometry
@@ -40,7 +36,7 @@ impl History {
     }
 
     /// Counts `n` keys more, and a query for each.
-    pub(super) fn grow(&mut self, n: usize) {
+    pub(crate) fn grow(&mut self, n: usize) {
         self.keys += n;
         self.queries += n;
     }
@@ -50,7 +46,7 @@ impl History {
 ///
 /// # Errors
 /// [`Error::Unsupported`] where one does not.
-pub(super) fn expect_all_seen(
+pub(crate) fn expect_all_seen(
     variant: &'static str,
     histories: &[History],
     nq: usize,
