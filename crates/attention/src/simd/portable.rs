@@ -67,9 +67,9 @@ impl Vector for Lanes {
         let r = Self(std::array::from_fn(|l| x[l] - n[l]));
         // SAFETY: nothing beyond the base instructions is used.
         let p = unsafe { exp2_of_fraction::<_, DEGREE>(r) };
-        // The biased exponent of 2^-127 is 0, which reads as the number 0.
+        // The biased exponent of 2^-127 is 0, which reads as the number 0; an infinity wraps, and p is NaN.
         Self(std::array::from_fn(|l| {
-            p.0[l] * f32::from_bits(((n[l] as i32 + 127) as u32) << 23)
+            p.0[l] * f32::from_bits(((n[l] as i32).wrapping_add(127) as u32) << 23)
         }))
     }
     #[inline(always)]
