@@ -129,7 +129,7 @@ impl Case {
             let rest = label.strip_prefix(with);
             rest.is_some_and(|rest| rest.starts_with([' ', ':']))
         };
-        AHEAD.iter().any(|with| begins(with))
+        AHEAD.iter().any(begins)
     }
 
     fn mask(&self) -> Mask {
