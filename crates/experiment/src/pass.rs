@@ -82,14 +82,13 @@ impl Pass {
             Self::Decode => &[Feature::Prepare],
         };
         let missing = needed.iter().find_map(|f| capabilities.require(*f).err());
-        match missing {
-            Some(error) => Some(error.to_string()),
-            None if self == Self::Training && !capabilities.exact => Some(
+        if self == Self::Training && capabilities.has(Feature::Backward) && !capabilities.exact {
+            return Some(
                 "its gradients cannot be judged: an approximation has an f64 form of its output alone"
                     .into(),
-            ),
-            None => None,
+            );
         }
+        missing.map(|error| error.to_string())
     }
 }
 
