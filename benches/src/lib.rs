@@ -5,7 +5,7 @@
 //! For comparisons between variants use the experiments, which interleave them and gate on accuracy.
 
 use attention::mask::{Alignment, Mask};
-use attention::{Family, Output, Problem, Scratch, Workers};
+use attention::{Family, Output, Problem, Scratch, Tensors, Workers};
 use attention_variants::{Configured, VARIANTS};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use ndarray::Array4;
@@ -52,6 +52,8 @@ pub fn family(criterion: &mut Criterion, family: Family) {
                 {
                     continue;
                 }
+                let tensors = Tensors::of(attention.as_ref(), problem.geometry(), 0);
+                let problem = problem.supplied(&tensors);
                 let flops = attention.cost(problem.geometry(), 1).flops;
                 group.throughput(Throughput::Elements(flops));
                 let (workers, mut scratch) = (Workers::serial(), Scratch::new());
