@@ -179,7 +179,9 @@ fn admit<'a>(
                     _ => Status::Failed,
                 },
             };
-            row.reason = Some(error.to_string());
+            // What follows the first line is a compiler's log, with the paths of this machine.
+            let text = error.to_string();
+            row.reason = text.lines().next().map(str::to_owned);
             None
         }
     }
