@@ -164,10 +164,6 @@ impl<D: Definition> Attention for Linear<D> {
         Engine::cost(extent, geometry, threads)
     }
 
-    fn scored_pairs(&self, _geometry: &Geometry) -> u64 {
-        0
-    }
-
     fn form_f64(
         &self,
         problem: &Problem<'_>,
