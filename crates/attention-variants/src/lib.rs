@@ -253,6 +253,26 @@ mod tests {
         }
     }
 
+    /// What leaves no pair out must not stand in tables and charts as sparse.
+    #[test]
+    fn approximations_without_a_choice_of_keys_let_every_visible_pair_in() {
+        let shape = attention::Shape {
+            b: 1,
+            h: 2,
+            hkv: 2,
+            nq: 40,
+            nk: 40,
+            d: 8,
+            dv: 8,
+        };
+        let geometry = attention::Geometry::padded(shape, attention::Mask::full()).unwrap();
+        let linear = |v: &&&Variant| v.family == attention::Family::Linear;
+        for variant in VARIANTS.iter().filter(linear) {
+            let built = Configured::new(variant.name, []).unwrap().build().unwrap();
+            assert_eq!(built.scored_pairs(&geometry), 3200, "{}", variant.name);
+        }
+    }
+
     #[test]
     fn a_misspelt_name_is_answered_with_the_nearest() {
         let message = Configured::new("sliding_windw", [])
