@@ -47,8 +47,6 @@ LIGHTSANS = {
 }
 GLA = {"log_decay": (("B", HEAD, "Nk", "D"), -0.3, 0.0)}
 DELTA = {"beta": (("B", HEAD, "Nk"), 0.05, 0.95)}
-# Keys as given are longer than one: more, and the state grows without bound.
-DELTA_AS_GIVEN = {"beta": (("B", HEAD, "Nk"), 0.02, 0.2)}
 GATED = DELTA | {"log_decay": (("B", HEAD, "Nk"), -0.3, 0.0)}
 SCAN = {
     "log_rate": ((HEAD, "Dv", "D"), -1.0, 0.5),
@@ -82,12 +80,11 @@ VARIANTS = [
     ("lightsans", {"interests": 4, "axis": "query"}, forms.lightsans, LIGHTSANS, FULL),
     ("retnet", {}, forms.retnet, {}, CAUSAL),
     ("gla", {}, forms.gla, GLA, CAUSAL),
-    ("deltanet", {"keys": "unit"}, forms.deltanet, DELTA, CAUSAL),
-    ("deltanet", {"keys": "as-given"}, forms.deltanet, DELTA_AS_GIVEN, ["grouped", "long"]),
+    ("deltanet", {}, forms.deltanet, DELTA, CAUSAL),
     ("gated-deltanet", {}, forms.gated_deltanet, GATED, CAUSAL),
     ("selective-scan", {}, forms.selective_scan, SCAN, CAUSAL),
 ]
-DEFAULTS = {"kind": "positive", "sum_norm": 0.0, "horizon": 0, "keys": "unit", "gated": False}
+DEFAULTS = {"kind": "positive", "sum_norm": 0.0, "horizon": 0, "gated": False}
 PROJECTIONS = json.loads((GOLDEN / "projection.json").read_text())
 
 

@@ -73,7 +73,7 @@ def rfa(q, k, v, end, c):
 
 def cosformer(q, k, v, end, c):
     """Qin et al. 2022, equation 10; query i stands where the last key stands that it sees."""
-    horizon = c.horizon or c.keys_of_history
+    horizon = max(c.horizon, c.keys_of_history)
     apart = (end - 1)[:, None] - torch.arange(k.shape[0])[None, :]
     angle = (math.pi / 2) * apart.to(q.dtype) / horizon
     return weighted(q.relu() @ k.relu().T * torch.cos(angle), v, end)
@@ -190,8 +190,7 @@ def gla(q, k, v, end, c):
 
 def deltanet(q, k, v, end, c):
     """Yang et al. 2024 (DeltaNet), equation 1; gated as Yang et al. 2025, equation 10."""
-    if c.keys == "unit":
-        q, k = normed(q), normed(k)
+    q, k = normed(q), normed(k)
     states = [q.new_zeros(k.shape[1], v.shape[1])]
     for t in range(k.shape[0]):
         state = states[-1]

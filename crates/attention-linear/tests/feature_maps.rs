@@ -3,8 +3,9 @@
 mod common;
 
 use attention::mask::{Alignment, Mask};
+use attention::variant::{Parameters, Value};
 use attention::{Problem, Shape};
-use attention_linear::{ELU, FAVOR, LINREC};
+use attention_linear::{ELU, FAVOR, LINREC, RFA};
 use common::{Tensors, build, measure, run};
 use ndarray::{Array4, ArrayView1};
 
@@ -49,6 +50,30 @@ fn favor_estimates_the_softmax_kernel_without_bias() {
         let squares = dot(query, query) + 2.0 * dot(query, key) + dot(key, key);
         let independent = truth * truth * (squares.exp() - 1.0) / 32.0;
         assert!(variance < 1.3 * independent, "{variance} of {independent}");
+    }
+}
+
+#[test]
+fn random_fourier_features_that_are_too_few_for_their_width_are_refused() {
+    for (features, sigma, held) in [
+        (8, 1.0, true),
+        (6, 1.0, false),
+        (4096, 0.5, true),
+        (2980, 0.5, false),
+    ] {
+        let given = [
+            ("features", Value::Integer(features)),
+            ("sigma", Value::Float(sigma)),
+        ];
+        let mut parameters = Parameters::defaults(RFA.parameters);
+        for (name, value) in given {
+            parameters.set(name, value);
+        }
+        assert_eq!(
+            (RFA.build)(&parameters).is_ok(),
+            held,
+            "{features} at {sigma}"
+        );
     }
 }
 

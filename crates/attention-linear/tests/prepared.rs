@@ -173,6 +173,19 @@ fn what_a_state_cannot_answer_is_refused() {
     let moving = build(&COSFORMER, &[]);
     let refused = moving.prepare(&tensors.problem(), &Workers::serial());
     assert!(matches!(refused, Err(Error::Unsupported { .. })));
+    let short = build(&COSFORMER, &[("horizon", "19")]);
+    let refused = short.prepare(&tensors.problem(), &Workers::serial());
+    assert!(matches!(refused, Err(Error::Unsupported { .. })));
+    let enough = build(&COSFORMER, &[("horizon", "25")]);
+    let mut state = enough
+        .prepare(&tensors.problem(), &Workers::serial())
+        .unwrap();
+    let six = tensors.k.slice(s![.., .., ..6, ..]);
+    let refused = state.append(six, six);
+    assert!(
+        matches!(refused, Err(Error::Unsupported { .. })),
+        "{refused:?}"
+    );
 
     let elu = build(&ELU, &[]);
     let own = Own::of(&*elu, tensors.problem().geometry(), 5);

@@ -8,7 +8,7 @@ use super::state::{Sizes, State};
 use super::variant::{Definition, Linear};
 use crate::history::{self, History};
 use attention::{
-    Attention, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
+    Attention, Error, OutputMut, Prepared, Problem, Result, Scratch, Shape, Workers, expect_shape,
 };
 use ndarray::{Array4, ArrayD, ArrayView4};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,13 +28,17 @@ struct States<D> {
 }
 
 /// Absorbs the keys of a problem. The caller has checked mask and tensors.
+///
+/// # Errors
+/// Where there are more keys than a state of the variant may hold.
 pub(super) fn prepare<D: Definition>(
     variant: &Linear<D>,
     problem: &Problem<'_>,
     workers: &Workers,
-) -> Box<dyn Prepared> {
+) -> Result<Box<dyn Prepared>> {
     let (geometry, shape) = (problem.geometry(), *problem.shape());
     let histories = History::all(geometry);
+    expect_room(variant, &histories, 0)?;
     let map = variant.definition.map(problem);
     let engine = variant.engine(problem, &map);
     let sizes = sizes(engine.extent, geometry);
@@ -53,7 +57,7 @@ pub(super) fn prepare<D: Definition>(
     let learned = variant.tensors(geometry).into_iter();
     let learned =
         learned.filter_map(|spec| Some((spec.name, problem.tensor(spec.name)?.to_owned())));
-    Box::new(States {
+    Ok(Box::new(States {
         learned: learned.collect(),
         variant: variant.clone(),
         shape,
@@ -62,7 +66,26 @@ pub(super) fn prepare<D: Definition>(
         sizes,
         states,
         memory: vec![0.0; floats],
-    })
+    }))
+}
+
+/// Checks that every history can take `more` keys.
+fn expect_room<D: Definition>(
+    variant: &Linear<D>,
+    histories: &[History],
+    more: usize,
+) -> Result<()> {
+    let definition = &variant.definition;
+    let longest = histories.iter().map(|h| h.keys).max().unwrap_or(0) + more;
+    match definition.longest_state() {
+        Some(bound) if longest > bound => Err(Error::Unsupported {
+            variant: definition.name(),
+            what: format!("a state of {longest} keys at horizon = {bound}"),
+            reason: "features turn with the place of a token relative to the horizon, which must \
+                     reach the end of the history; build the variant with a larger one",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Q, K and V with what the map needs beside them.
@@ -129,6 +152,7 @@ impl<D: Definition> Prepared for States<D> {
         let n = k.dim().2;
         expect_shape("K", "[B, Hkv, n, D]", k.shape(), &[b, hkv, n, d])?;
         expect_shape("V", "[B, Hkv, n, Dv]", v.shape(), &[b, hkv, n, dv])?;
+        expect_room(&self.variant, &self.histories, n)?;
         let problem = problem([k, k, v], &self.learned, self.scale)?;
         let map = self.variant.definition.map(&problem);
         let engine = self.variant.engine(&problem, &map);

@@ -35,6 +35,11 @@ pub(crate) trait Definition: Send + Sync + 'static {
         support::linear(self.name())
     }
 
+    /// Keys that a prepared state may hold, where that is bounded.
+    fn longest_state(&self) -> Option<usize> {
+        None
+    }
+
     /// Sizes of the map for head dimension D.
     fn extent(&self, d: usize) -> Extent;
 
@@ -146,7 +151,7 @@ impl<D: Definition> Attention for Linear<D> {
     fn prepare(&self, problem: &Problem<'_>, workers: &Workers) -> Result<Box<dyn Prepared>> {
         self.capabilities().admit_prepare(problem)?;
         expect_tensors(self, problem)?;
-        Ok(prepared::prepare(self, problem, workers))
+        prepared::prepare(self, problem, workers)
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {

@@ -135,7 +135,7 @@ impl Attention for Recurrence {
         let logs = support::side(problem, "log_decay", (sequence, key_head));
         let beta = support::side(problem, "beta", (sequence, key_head));
         let d = head.q.ncols();
-        let unit = |x: Array1<f64>| match self.rule.unit {
+        let unit = |x: Array1<f64>| match self.rule.delta {
             true => &x / (x.dot(&x) + f64::from(super::ops::UNIT_FLOOR)).sqrt(),
             false => x,
         };

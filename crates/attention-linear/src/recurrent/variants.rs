@@ -4,7 +4,7 @@ use super::matrix::{Decays, Rule};
 use super::recurrence::Recurrence;
 use super::support;
 use attention::simd::Isa;
-use attention::variant::{Kind, Parameter, Parameters, Value};
+use attention::variant::Parameters;
 use attention::{Attention, Family, Result, Variant};
 
 /// Retention: S_t = γ_h·S_{t-1} + k_t v_tᵀ, O_i = scale·q_i·S, γ_h = 1 - 2^(-5 - h) for key head h.
@@ -42,9 +42,9 @@ pub static GLA: Variant = Variant {
 
 /// The delta rule: S_t = S_{t-1} - β_t k_t(k_tᵀ S_{t-1}) + β_t k_t v_tᵀ, O_i = scale·q_i·S.
 ///
-/// The side input `beta` `[B, Hkv, Nk]` is β in [0, 2]. With keys of unit length, the default, it is
-/// how far the value that a key brings back moves to its own; with keys as given, β|k|² beyond 2 lets
-/// the state grow without bound.
+/// Keys and queries are brought to unit length, or β|k|² beyond 2 would let the state grow without
+/// bound. The side input `beta` `[B, Hkv, Nk]` is β in [0, 2]: how far the value that a key brings back
+/// moves to its own.
 ///
 /// Source: Schlag et al. 2021, equation 24; Yang et al., Parallelizing Linear Transformers with the
 /// Delta Rule, NeurIPS 2024, equations 8 to 11. Cost: O(N·D·Dv) time, state D·Dv.
@@ -55,7 +55,7 @@ pub static DELTANET: Variant = Variant {
     time: "O(N·D²)",
     state: "D·Dv",
     source: "Yang et al., Parallelizing Linear Transformers with the Delta Rule, NeurIPS 2024, eq. 8-11",
-    parameters: &[support::ISA, KEYS],
+    parameters: &[support::ISA],
     build: |parameters: &Parameters| build(&DELTANET, parameters, Decays::None, true),
 };
 
@@ -72,16 +72,8 @@ pub static GATED_DELTANET: Variant = Variant {
     time: "O(N·D²)",
     state: "D·Dv",
     source: "Yang et al., Gated Delta Networks, ICLR 2025, eq. 10, section 3.3",
-    parameters: &[support::ISA, KEYS],
+    parameters: &[support::ISA],
     build: |parameters: &Parameters| build(&GATED_DELTANET, parameters, Decays::Keys, true),
-};
-
-/// How long keys and queries of the delta rule are.
-const KEYS: Parameter = Parameter {
-    name: "keys",
-    kind: Kind::Word(&["unit", "as-given"]),
-    default: Value::Word("unit"),
-    summary: "unit divides keys and queries by their length, as-given leaves them",
 };
 
 fn build(
@@ -94,7 +86,6 @@ fn build(
         isa: Isa::named(parameters.word("isa"))?,
         decays,
         delta,
-        unit: delta && parameters.word("keys") == "unit",
     };
     Ok(Box::new(Recurrence {
         name: variant.name,

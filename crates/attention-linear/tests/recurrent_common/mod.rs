@@ -10,17 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
 
-pub(crate) type Settings = &'static [(&'static str, &'static str)];
-
-/// Every recurrence, with settings that change what it computes.
-pub(crate) static ALL: &[(&Variant, Settings)] = &[
-    (&RETNET, &[]),
-    (&GLA, &[]),
-    (&DELTANET, &[]),
-    (&DELTANET, &[("keys", "as-given")]),
-    (&GATED_DELTANET, &[]),
-    (&SELECTIVE_SCAN, &[]),
-];
+/// Every recurrence.
+pub(crate) static ALL: [&Variant; 5] = [&RETNET, &GLA, &DELTANET, &GATED_DELTANET, &SELECTIVE_SCAN];
 
 pub(crate) struct Case {
     pub(crate) attention: Box<dyn Attention>,
@@ -33,18 +24,8 @@ pub(crate) struct Case {
 
 impl Case {
     /// Sizes are [B, H, Hkv, N, D, Dv].
-    pub(crate) fn random(
-        variant: &Variant,
-        settings: Settings,
-        [b, h, hkv, n, d, dv]: [usize; 6],
-        mask: Mask,
-    ) -> Self {
-        let mut parameters = Parameters::defaults(variant.parameters);
-        for (name, value) in settings {
-            let declared = variant.parameters.iter().find(|p| p.name == *name).unwrap();
-            parameters.set(name, declared.accept(value).unwrap());
-        }
-        let attention = (variant.build)(&parameters).unwrap();
+    pub(crate) fn random(variant: &Variant, [b, h, hkv, n, d, dv]: [usize; 6], mask: Mask) -> Self {
+        let attention = (variant.build)(&Parameters::defaults(variant.parameters)).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let mut normal = |shape| {
             Array4::from_shape_simple_fn(shape, || {
@@ -52,15 +33,11 @@ impl Case {
                 x
             })
         };
-        let (q, mut k, v) = (
+        let (q, k, v) = (
             normal((b, h, n, d)),
             normal((b, hkv, n, d)),
             normal((b, hkv, n, dv)),
         );
-        if settings.contains(&("keys", "as-given")) {
-            // β|k|² below 2, or the state grows without bound.
-            k *= 1.0 / (d as f32).sqrt();
-        }
         let mut case = Self {
             attention,
             q,

@@ -12,7 +12,8 @@ use ndarray::Array2;
 /// Attention with weights relu(q)·relu(k)·cos(π(i - j)/2M) over their sum.
 ///
 /// A key stands at its index j, a query at the last key that it sees. M is `horizon`, or the number
-/// of keys of the history where that is 0; tokens further apart than M would have negative weights.
+/// of keys of the history where that is larger: tokens further apart than M would have negative
+/// weights. A state that grows knows no end of its history and is good for `horizon` keys.
 /// The cosine of a difference is a sum of products, so that there are 2·D features. The problem's
 /// `scale` has no effect. A row's sum below 1e-10 counts as 1e-10.
 ///
@@ -33,7 +34,7 @@ pub static VARIANT: Variant = Variant {
                 max: 1 << 40,
             },
             default: Value::Integer(0),
-            summary: "M, the distance at which weights vanish; 0 takes the history's keys",
+            summary: "M, the distance at which weights vanish; at least the history's keys",
         },
         ISA,
     ],
@@ -53,8 +54,7 @@ struct CosFormer {
 
 /// πi/2M.
 fn angle(position: usize, horizon: usize, keys: usize) -> f64 {
-    let m = if horizon == 0 { keys.max(1) } else { horizon };
-    std::f64::consts::FRAC_PI_2 * position as f64 / m as f64
+    std::f64::consts::FRAC_PI_2 * position as f64 / horizon.max(keys).max(1) as f64
 }
 
 /// The map for head dimension D.
@@ -143,6 +143,10 @@ impl Definition for CosFormer {
         } else {
             linear
         }
+    }
+
+    fn longest_state(&self) -> Option<usize> {
+        Some(self.horizon)
     }
 
     fn extent(&self, d: usize) -> Extent {

@@ -25,6 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// problem's `scale` has no effect, `sigma` stands in its place. Weights may be negative, and a row's
 /// sum may vanish: it keeps its sign and at least 1e-10. Norms below 1e-12 count as that.
 ///
+/// A weight's standard error is up to 1/√m, and tokens at right angles have the weight e^(-1/σ²):
+/// `features` must reach e^(2/σ²), where these are alike, or most sums would be noise around zero.
+///
 /// Source: Peng et al., Random Feature Attention, ICLR 2021, equations 3 to 5 (without the gate).
 /// Cost: O(N·m·(D + Dv)) time, state m·(Dv + 1).
 pub static VARIANT: Variant = Variant {
@@ -43,12 +46,9 @@ pub static VARIANT: Variant = Variant {
         },
         Parameter {
             name: "sigma",
-            kind: Kind::Float {
-                min: 1e-3,
-                max: 1e3,
-            },
+            kind: Kind::Float { min: 0.5, max: 1e3 },
             default: Value::Float(1.0),
-            summary: "width of the Gaussian kernel",
+            summary: "width of the Gaussian kernel; a narrow one needs e^(2/sigma²) features",
         },
         Parameter {
             name: "seed",
@@ -62,7 +62,18 @@ pub static VARIANT: Variant = Variant {
         ISA,
     ],
     build: |parameters| {
-        let features = parameters.integer("features");
+        let (features, sigma) = (parameters.integer("features"), parameters.float("sigma"));
+        let least = (2.0 / (sigma * sigma)).exp();
+        if (features as f64) < least {
+            return Err(Error::Parameter {
+                parameter: "features",
+                value: features.to_string(),
+                expected: format!(
+                    "at sigma = {sigma} at least {least:.0}: with fewer a weight's error exceeds the \
+                     weight, and sums of weights vanish"
+                ),
+            });
+        }
         if !features.is_multiple_of(2) {
             return Err(Error::Parameter {
                 parameter: "features",
@@ -74,7 +85,7 @@ pub static VARIANT: Variant = Variant {
             parameters,
             Rfa {
                 frequencies: features / 2,
-                sigma: parameters.float("sigma"),
+                sigma,
                 seed: parameters.integer("seed") as u64,
                 drawn: Mutex::default(),
             },

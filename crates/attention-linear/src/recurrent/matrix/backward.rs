@@ -265,7 +265,7 @@ impl Task<'_, '_> {
             };
             self.write_keys(shared, keys.clone(), memory.logs, row, width);
         }
-        if chunk.rule.unit {
+        if chunk.rule.delta {
             undo_unit(memory.d_k, chunk.k, &chunk.norms[..n], (d, d_row), 1.0);
         }
         self.write_keys(&self.targets.dk, keys.clone(), memory.d_k, d_row, d);
@@ -328,10 +328,10 @@ impl Task<'_, '_> {
         if wants_decay {
             gate.rows_gradient(ops, memory.q, memory.d_q);
         }
-        if chunk.rule.unit {
+        if chunk.rule.delta {
             undo_unit(memory.d_q, memory.q, &norms[..count], (d, d_row), scale);
         }
-        let factor = if chunk.rule.unit { 1.0 } else { scale };
+        let factor = if chunk.rule.delta { 1.0 } else { scale };
         for (r, i) in rows.enumerate() {
             // SAFETY: the queries of these heads belong to this task alone.
             let to = unsafe { self.targets.dq.row([batch, head, start + i], 0, d) };

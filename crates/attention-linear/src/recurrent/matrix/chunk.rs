@@ -87,7 +87,7 @@ impl<'m> Chunk<'m> {
         let k = keys.k.slice(s![range.clone(), ..]);
         let v = keys.v.slice(s![range.clone(), ..]);
         let finite = self.ops.copy(k, 1.0, self.k, d_row) & self.ops.copy(v, 1.0, self.w, v_row);
-        if self.rule.unit {
+        if self.rule.delta {
             let size = (self.n, d, d_row);
             self.ops.unit(self.k, size, &mut self.norms);
         }

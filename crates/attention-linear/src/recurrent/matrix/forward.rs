@@ -339,7 +339,7 @@ pub(super) fn load_queries(
 ) -> [f32; CHUNK] {
     let Sizes { d, d_row, .. } = chunk.sizes;
     let mut norms = [1.0; CHUNK];
-    if chunk.rule.unit {
+    if chunk.rule.delta {
         chunk.ops.copy(from, 1.0, q, d_row);
         chunk.ops.unit(q, (count, d, d_row), &mut norms);
         chunk.ops.scale_in_place(q, &[scale; CHUNK][..count], d_row);

@@ -53,10 +53,9 @@ impl Decays {
 pub(super) struct Rule {
     pub(super) isa: Isa,
     pub(super) decays: Decays,
-    /// Whether u_t is the delta rule's, with the side input `beta` `[B, Hkv, Nk]`.
+    /// Whether u_t is the delta rule's, with the side input `beta` `[B, Hkv, Nk]` and keys and queries
+    /// brought to unit length.
     pub(super) delta: bool,
-    /// Whether keys and queries are brought to unit length.
-    pub(super) unit: bool,
 }
 
 impl Rule {
