@@ -335,6 +335,13 @@ fn two_values_or_two_parameters_make_no_slope() {
     );
 }
 
+fn table(answer: &report::Answer) -> String {
+    let rows = std::iter::once(&answer.columns).chain(&answer.rows);
+    rows.map(|row| row.join(" | "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 #[test]
 fn the_length_of_a_crossing_is_told_with_its_error() {
     let mut rows = Vec::new();
@@ -357,15 +364,11 @@ fn the_length_of_a_crossing_is_told_with_its_error() {
         rows.push(window);
     }
     let found = findings(&rows);
-    let [answer] = found.answers.as_slice() else {
+    let [answer, growth] = found.answers.as_slice() else {
         panic!("{:?}", found.answers);
     };
-    let table: Vec<String> = answer.rows.iter().map(|row| row.join(" | ")).collect();
-    insta::assert_snapshot!(format!(
-        "{}\n{}",
-        answer.columns.join(" | "),
-        table.join("\n")
-    ));
+    insta::assert_snapshot!(table(answer));
+    insta::assert_snapshot!("growth_of_time_and_memory", table(growth));
     let told = found.advice.last().unwrap();
     insta::assert_snapshot!(format!("{}:\n{}", told.title, told.lines.join("\n")));
     let charts = charts(&rows);

@@ -27,6 +27,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Times ours and the peers on the same cells.
 #[derive(Debug, Parser)]
@@ -54,19 +55,41 @@ struct Arguments {
     again: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let plan: Plan = toml::from_str(&std::fs::read_to_string(&arguments.cells)?)?;
+fn main() -> ExitCode {
+    match compare(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("error: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let plan = plan(&arguments.cells)?;
+    let known: Vec<&str> = plan.group.iter().map(|g| g.name.as_str()).collect();
+    if let Some(name) = arguments
+        .group
+        .iter()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        return Err(format!("there is no group `{name}`; there are {}", known.join(", ")).into());
+    }
     std::fs::create_dir_all(&arguments.out)?;
     let records = arguments.out.join("records.jsonl");
     if !arguments.again {
-        run(&arguments, &plan, &records)?;
+        run(arguments, &plan, &records)?;
     }
     let rows = record::read(&records)?;
     std::fs::write(arguments.out.join("peers.md"), table::page(&plan, &rows))?;
     chart::write(&rows, &arguments.out)?;
     println!("{}", arguments.out.join("peers.md").display());
     Ok(())
+}
+
+fn plan(path: &Path) -> Result<Plan, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn run(arguments: &Arguments, plan: &Plan, records: &Path) -> Result<(), Box<dyn Error>> {

@@ -3,6 +3,7 @@
 mod answer;
 mod crossover;
 mod features;
+mod growth;
 mod ladder;
 mod setting;
 mod trouble;
@@ -62,10 +63,14 @@ pub fn findings(records: &[Record]) -> Findings {
     Findings {
         verdict,
         advice,
-        answers: [crossover::answer(&settings), features::answer(&settings)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        answers: [
+            crossover::answer(&settings),
+            features::answer(&settings),
+            growth::answer(&settings),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         shared: settings.shared(),
         trouble_summary: trouble::summary(&settings),
         settings: found,
