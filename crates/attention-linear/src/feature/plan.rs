@@ -109,6 +109,12 @@ impl<'g> Plan<'g> {
         self.slots() > 0
     }
 
+    /// Whether the sum over a task's queries is kept for its keys: where others need it, or where one
+    /// walk makes it beside dQ.
+    pub(super) fn keeps_sums(&self) -> bool {
+        self.is_cut() || (0..self.geometry.shape().b).any(|s| self.history(s).all_see_the_same())
+    }
+
     /// The tasks of the keys that all queries of a cut history see.
     pub(super) fn base_pieces(&self) -> impl Iterator<Item = Task<'g>> + Clone + Send + use<'g> {
         self.pairs().flat_map(|pair| {
@@ -243,6 +249,11 @@ impl History<'_> {
         } else {
             0
         }
+    }
+
+    /// Whether all queries see the same keys.
+    pub(super) fn all_see_the_same(&self) -> bool {
+        self.mask.queries() > 0 && self.base() == self.keys()
     }
 
     /// Keys that are in the state when a segment begins.

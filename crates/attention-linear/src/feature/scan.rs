@@ -132,7 +132,8 @@ impl<'s, 'e> Scan<'s, 'e> {
                 self.raise(n);
                 self.exponentiate(n);
             }
-            let next = ahead(head.k, at + CHUNK..at + CHUNK + n);
+            let next = at + n..keys.end.min(at + n + CHUNK);
+            let next = ahead(head.k, next.clone()).and(ahead(head.v, next));
             self.absorb_loaded(n, next);
             at += n;
         }
@@ -257,11 +258,13 @@ impl<'s, 'e> Scan<'s, 'e> {
         let state = rows(self.state.values, s.value());
         let sizes = (n, s.width(), s.value());
         let sums = rows_mut(self.sums, s.value());
-        let next = ahead(head.q, first + CHUNK..first + CHUNK + n);
+        let slots = out.ahead(head.sequence, head.head, first, n);
+        let mut next = ahead(head.q, first + CHUNK..first + CHUNK + n);
+        if inside.is_empty() {
+            next = next.and(slots);
+        }
         set_product(isa, phi_q.left(), state, sizes, sums, next);
 
-        let to = out.row(head.sequence, head.head, first, n);
-        let slots = Ahead::of(to.0, to.1.unsigned_abs(), n, s.dv);
         let mut totals = [0.0; CHUNK];
         let totals = &mut totals[..n];
         if !inside.is_empty() {
@@ -303,6 +306,7 @@ impl<'s, 'e> Scan<'s, 'e> {
         // SAFETY: the sheet has checked the rows, and this task alone writes them.
         #[allow(unsafe_code)]
         unsafe {
+            let to = out.row(head.sequence, head.head, first, n);
             scale_rows_to(isa, rows(self.sums, s.value()), factors, s.dv, to);
         }
     }
@@ -399,7 +403,7 @@ pub(super) fn triangle(
 }
 
 /// Rows that the next chunk will load, as far as they exist.
-fn ahead(x: ArrayView2<'_, f32>, which: Range<usize>) -> Ahead {
+pub(super) fn ahead(x: ArrayView2<'_, f32>, which: Range<usize>) -> Ahead {
     let which = which.start.min(x.nrows())..which.end.min(x.nrows());
     let step = x.strides()[0].unsigned_abs();
     let at = x.as_ptr().wrapping_add(which.start * step);

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::kernels::Ahead;
 use attention::Geometry;
 use ndarray::{ArrayViewMut4, Axis};
 use std::marker::PhantomData;
@@ -69,6 +70,12 @@ impl<'a> Sheet<'a> {
             + head as isize * self.strides[1]
             + row as isize * self.strides[2];
         (self.data.wrapping_offset(offset), self.strides[2])
+    }
+
+    /// The same rows, to be fetched before they are written.
+    pub(super) fn ahead(&self, sequence: usize, head: usize, row: usize, count: usize) -> Ahead {
+        let (at, step) = self.row(sequence, head, row, count);
+        Ahead::of(at, step.unsigned_abs(), count, self.dim.3)
     }
 
     /// Sets rows to zero.

@@ -6,7 +6,7 @@ use super::store::Store;
 use crate::feature::kernels::{Ahead, rows, rows_mut, set_product, transpose};
 use crate::feature::map::{CHUNK, LEAST_NORM};
 use crate::feature::plan::{Chunk, Task};
-use crate::feature::scan::triangle;
+use crate::feature::scan::{ahead, triangle};
 use crate::feature::sheet::Sheet;
 use crate::feature::state::{Sizes, State};
 use crate::feature::units;
@@ -39,8 +39,8 @@ pub(super) fn walk(
             }
             let inside = chunk.inside();
             let inside = sheets.filter(|_| !inside.is_empty()).map(|_| inside);
-            if let Some(keys) = &inside {
-                load_chunk(pass, &lead, keys.clone());
+            if let (Some(keys), Some(sheets)) = (&inside, sheets) {
+                load_chunk(pass, &lead, keys.clone(), sheets);
             }
             for (h, head) in sources.heads(task).enumerate() {
                 let place = (h, row, chunk.first);
@@ -59,30 +59,46 @@ pub(super) fn walk(
 }
 
 /// Loads the keys inside a chunk, and what they have from the queries behind it.
-fn load_chunk(pass: &mut Pass<'_, '_>, lead: &Head<'_>, keys: Range<usize>) {
+fn load_chunk(
+    pass: &mut Pass<'_, '_>,
+    lead: &Head<'_>,
+    keys: Range<usize>,
+    sheets: Sheets<'_, '_>,
+) {
     let (isa, s, n) = (pass.engine.isa, pass.sizes, keys.len());
-    from_state(pass, lead, keys);
+    let next = keys.start.saturating_sub(CHUNK)..keys.start;
+    pass.turn();
+    from_state(pass, lead, keys, next, sheets);
     let phi = rows(pass.phi_k, s.feature());
     transpose(isa, phi, (n, s.width()), rows_mut(pass.across, CHUNK));
     let v = rows(pass.v, s.value());
     transpose(isa, v, (n, s.dv), rows_mut(pass.v_across, CHUNK));
 }
 
-/// Loads keys; their dφ and dV from the queries in the state.
-fn from_state(pass: &mut Pass<'_, '_>, lead: &Head<'_>, keys: Range<usize>) {
+/// Loads keys; their dφ and dV from the queries in the state, which has been turned. Those that will
+/// be loaded `next`, and the rows that will be written, are fetched.
+fn from_state(
+    pass: &mut Pass<'_, '_>,
+    lead: &Head<'_>,
+    keys: Range<usize>,
+    next: Range<usize>,
+    (dk, dv): Sheets<'_, '_>,
+) {
     let (isa, s, n) = (pass.engine.isa, pass.sizes, keys.len());
+    let slots = |sheet: &Sheet<'_>| sheet.ahead(lead.sequence, pass.key_head, keys.start, n);
+    let of_keys = slots(dk).and(ahead(lead.k, next.clone()));
+    let of_values = slots(dv).and(ahead(lead.v, next));
     pass.load_keys(lead, keys);
     pass.exponentiate(n);
-    pass.turn();
     set_product(
         isa,
         rows(pass.phi_k, s.feature()).left(),
         rows(pass.state.values, s.value()),
         (n, s.width(), s.value()),
         rows_mut(pass.o, s.value()),
-        Ahead::NONE,
+        of_keys,
     );
-    pass.through_state(true, &[1.0; CHUNK][..n]);
+    pass.through_state(true, &[1.0; CHUNK][..n], of_values);
 }
 
 /// Adds queries to the state, and to the gradients of the loaded keys that they see.
@@ -130,7 +146,9 @@ fn add(
             pass.d_phi,
         );
     }
-    pass.add_queries(d_totals);
+    let next = first.saturating_sub(CHUNK)..first;
+    let next = ahead(head.q, next.clone()).and(ahead(sources.d_o(head), next));
+    pass.add_queries(d_totals, false, next);
 }
 
 /// A chunk one query at a time, each before the keys that it is the first to see.
@@ -187,10 +205,12 @@ pub(super) fn before(
     store: &mut Store<'_>,
     sheets: Sheets<'_, '_>,
 ) {
+    pass.turn();
     let mut at = keys.start;
     while at < keys.end {
         let n = CHUNK.min(keys.end - at);
-        from_state(pass, lead, at..at + n);
+        let next = at + n..keys.end.min(at + n + CHUNK);
+        from_state(pass, lead, at..at + n, next, sheets);
         if !store.columns.is_empty() {
             add_through_norms(pass, n, store.columns);
         }

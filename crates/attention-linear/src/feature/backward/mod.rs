@@ -4,7 +4,8 @@
 //! those of φ(q)Gᵀ and φ(q)δ over the queries that see a key (Katharopoulos et al. 2020, eq. 13 to 15,
 //! with the normaliser as a value column of ones): dφ(q) = S·G + z·δ, dφ(k) = R·v + r, dv = Rᵀφ(k).
 //! A first walk goes over the queries with S, a second one back over the keys with R; inside chunks
-//! both use the triangles φ(Q)φ(K)ᵀ and GVᵀ + δ. Where histories are cut, partial sums are made side
+//! both use the triangles φ(Q)φ(K)ᵀ and GVᵀ + δ. Where all queries see the same keys, the first walk
+//! makes R as well. Where histories are cut, partial sums are made side
 //! by side and added up in order, forward for S and back for R.
 //!
 //! * `queries.rs`, `keys.rs`: the walks; `pass.rs`: their memory; `store.rs`: what the first leaves to
@@ -97,7 +98,7 @@ impl Engine<'_> {
         };
         let group = memory.group;
         let store = |task: &Task<'_>| Store::floats(sizes, task, group);
-        let sum = if plan.is_cut() { sizes.state() } else { 0 };
+        let sum = if plan.keeps_sums() { sizes.state() } else { 0 };
         let dq = Sheet::of_queries(out.dq.view_mut(), geometry);
         let tasks = apart(apart(plan.tasks(), stores, store), sums, |_| sum);
         let parts = buffers.chunks_exact_mut(each);
@@ -118,7 +119,9 @@ impl Engine<'_> {
                 }
             }
             queries::walk(&mut pass, &sources, &task, &mut store, &dq);
-            if !sum.is_empty() {
+            if task.history.all_see_the_same() {
+                pass.behind.copy_to(sum);
+            } else if plan.is_cut() {
                 pass.state.clear();
                 keys::walk(&mut pass, &sources, &task, &mut store, None);
                 pass.state.copy_to(sum);
@@ -144,12 +147,17 @@ impl Engine<'_> {
                 let history = task.history;
                 let mut store = Store::over(sizes, &task, group, own);
                 let mut pass = Pass::new(self, sizes, (task.key_head, history.length()), buffer);
-                if task.segment + 1 < history.segments() {
-                    pass.state.copy_from(behind(&task, task.segment + 1));
-                } else {
+                if task.segment + 1 == history.segments() {
                     clear(sheets, &task, history.keys()..history.mask.keys());
                 }
-                keys::walk(&mut pass, &sources, &task, &mut store, Some(sheets));
+                if history.all_see_the_same() {
+                    pass.state.copy_from(behind(&task, task.segment));
+                } else {
+                    if task.segment + 1 < history.segments() {
+                        pass.state.copy_from(behind(&task, task.segment + 1));
+                    }
+                    keys::walk(&mut pass, &sources, &task, &mut store, Some(sheets));
+                }
                 if task.segment == 0
                     && history.base_pieces() == 0
                     && let Some(head) = sources.heads(&task).next()
@@ -280,7 +288,7 @@ impl Memory {
         let stores = stores.map(|task| Store::floats(sizes, &task, group));
         Self {
             states: plan.slots() * sizes.state(),
-            sums: if plan.is_cut() {
+            sums: if plan.keeps_sums() {
                 tasks * sizes.state()
             } else {
                 0

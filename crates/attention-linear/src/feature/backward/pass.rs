@@ -23,6 +23,8 @@ pub(super) struct Pass<'s, 'e> {
     pub(super) length: usize,
     /// Of the keys before a chunk, or of the queries behind it.
     pub(super) state: State<'s>,
+    /// Of the queries so far, where all see the same keys.
+    pub(super) behind: State<'s>,
     /// The state's values, transposed `[Dv, m]`.
     pub(super) turned: &'s mut [f32],
     /// K `[C, D]`.
@@ -55,9 +57,10 @@ pub(super) struct Pass<'s, 'e> {
     work: &'s mut [f32],
 }
 
-fn parts(s: Sizes) -> [usize; 18] {
+fn parts(s: Sizes) -> [usize; 19] {
     let (token, feature, value) = (s.token() * CHUNK, s.feature() * CHUNK, s.value() * CHUNK);
     [
+        s.state(),
         s.state(),
         s.dv * s.feature(),
         token,
@@ -102,12 +105,15 @@ impl<'s, 'e> Pass<'s, 'e> {
         let mut next = || next.next().unwrap_or_default();
         let mut state = State::over(next(), sizes);
         state.clear();
+        let mut behind = State::over(next(), sizes);
+        behind.clear();
         Self {
             engine,
             sizes,
             key_head,
             length,
             state,
+            behind,
             turned: next(),
             x_k: next(),
             x_q: next(),
@@ -189,27 +195,32 @@ impl<'s, 'e> Pass<'s, 'e> {
     }
 
     /// Adds `n` loaded keys to the state.
-    pub(super) fn absorb_loaded(&mut self, n: usize) {
+    pub(super) fn absorb_loaded(&mut self, n: usize, next: Ahead) {
         let (isa, normaliser) = (self.engine.isa, self.engine.extent.normaliser);
         let keys = (&*self.phi_k, &*self.v, n);
-        self.state.absorb(isa, keys, normaliser, Ahead::NONE);
+        self.state.absorb(isa, keys, normaliser, next);
     }
 
-    /// Adds loaded queries to the state: their features, the gradient of their sums, and that of what
-    /// these are divided by.
-    pub(super) fn add_queries(&mut self, d_totals: &[f32]) {
+    /// Adds loaded queries to the state, or to that of the queries so `far`: their features, the
+    /// gradient of their sums, and that of what these are divided by.
+    pub(super) fn add_queries(&mut self, d_totals: &[f32], far: bool, next: Ahead) {
         let (isa, s, n) = (self.engine.isa, self.sizes, d_totals.len());
         let phi = rows(self.phi_q, s.feature());
+        let state = if far {
+            &mut self.behind
+        } else {
+            &mut self.state
+        };
         add_product(
             isa,
             phi.transposed(),
             rows(self.g, s.value()),
             (s.width(), n, s.value()),
-            rows_mut(self.state.values, s.value()),
-            Ahead::NONE,
+            rows_mut(state.values, s.value()),
+            next,
         );
         if self.engine.extent.normaliser.divides_rows() {
-            add_weighted_columns(isa, phi, d_totals, self.state.features);
+            add_weighted_columns(isa, phi, d_totals, state.features);
         }
     }
 
@@ -222,7 +233,7 @@ impl<'s, 'e> Pass<'s, 'e> {
     }
 
     /// dφ = A·stateᵀ + weights ⊗ the state's features, for n rows A `[n, Dv]`.
-    pub(super) fn through_state(&mut self, values: bool, weights: &[f32]) {
+    pub(super) fn through_state(&mut self, values: bool, weights: &[f32], next: Ahead) {
         let (isa, s) = (self.engine.isa, self.sizes);
         let a = if values { &*self.v } else { &*self.g };
         let sizes = (weights.len(), s.dv, s.feature());
@@ -230,14 +241,7 @@ impl<'s, 'e> Pass<'s, 'e> {
             rows(self.turned, s.feature()),
             rows_mut(self.d_phi, s.feature()),
         );
-        set_product(
-            isa,
-            rows(a, s.value()).left(),
-            turned,
-            sizes,
-            d_phi,
-            Ahead::NONE,
-        );
+        set_product(isa, rows(a, s.value()).left(), turned, sizes, d_phi, next);
         if self.engine.extent.normaliser.divides_rows() {
             let d_phi = rows_mut(self.d_phi, s.feature());
             add_outer(isa, d_phi, weights, self.state.features);

@@ -4,17 +4,19 @@ use super::Sources;
 use super::pass::{Pass, squares};
 use super::store::Store;
 use crate::feature::kernels::{
-    Ahead, LANES, add_dots, add_product, add_running_dots, are_finite, rows, rows_mut, transpose,
+    Ahead, LANES, add_dots, add_product, add_running_dots, are_finite, rows, rows_mut, scale_rows,
+    transpose,
 };
 use crate::feature::map::CHUNK;
 use crate::feature::plan::{Chunk, Task};
-use crate::feature::scan::{load, triangle};
+use crate::feature::scan::{ahead, load, triangle};
 use crate::feature::sheet::Sheet;
 use crate::feature::units;
 use attention::Head;
 use std::ops::Range;
 
-/// Writes dQ of a task's queries, when the keys before it are in the state.
+/// Writes dQ of a task's queries, when the keys before it are in the state; where all see the same
+/// keys, their sums for these as well.
 pub(super) fn walk(
     pass: &mut Pass<'_, '_>,
     sources: &Sources<'_, '_>,
@@ -31,14 +33,19 @@ pub(super) fn walk(
         dq.clear(head.sequence, head.head, history.blind(queries.clone()));
     }
     store.learned.fill(0.0);
+    let mut turned = false;
     for (n, chunk) in history.chunks(task.segment) {
         absorb(pass, &lead, chunk.held..chunk.known);
+        turned &= chunk.held == chunk.known;
         let (ends, inside) = (&history.ends(&chunk)[..chunk.count], chunk.inside());
         let whole = inside.is_empty() || load_chunk(pass, sources, task, &lead, &chunk, ends[0]);
         store.note(n, whole, pass.state.tops);
         let row = chunk.first - queries.start;
         if whole {
-            pass.turn();
+            if !turned {
+                pass.turn();
+            }
+            turned = inside.is_empty();
             for (h, head) in sources.heads(task).enumerate() {
                 let place = (h, row, chunk.first);
                 answer(
@@ -50,14 +57,20 @@ pub(super) fn walk(
                     store,
                     dq,
                 );
+                if history.all_see_the_same() {
+                    let (_, d_totals) = store.rows(h, row, chunk.count);
+                    let next = gradients_ahead(pass, sources, &head, chunk.queries());
+                    pass.add_queries(d_totals, true, next);
+                }
             }
             if !inside.is_empty() {
-                pass.absorb_loaded(inside.len());
+                pass.absorb_loaded(inside.len(), Ahead::NONE);
                 if pass.is_logarithmic() {
                     pass.state.raise(pass.peaks);
                 }
             }
         } else {
+            turned = false;
             let mut known = inside.start;
             for (r, &end) in ends.iter().enumerate() {
                 absorb(pass, &lead, known..end);
@@ -70,6 +83,7 @@ pub(super) fn walk(
             }
         }
     }
+    pass.behind.tops.copy_from_slice(pass.state.tops);
     let columns = &mut store.columns;
     if !columns.is_empty() {
         pass.state.copy_to(columns);
@@ -86,7 +100,9 @@ pub(super) fn absorb(pass: &mut Pass<'_, '_>, head: &Head<'_>, keys: Range<usize
             raise(pass, n);
             pass.exponentiate(n);
         }
-        pass.absorb_loaded(n);
+        let next = at + CHUNK..keys.end.min(at + 2 * CHUNK);
+        let next = ahead(head.k, next.clone()).and(ahead(head.v, next));
+        pass.absorb_loaded(n, next);
         at += n;
     }
 }
@@ -135,6 +151,22 @@ fn load_chunk(
     let v = rows(pass.v, s.value());
     transpose(isa, v, (n, s.dv), rows_mut(pass.v_across, CHUNK));
     true
+}
+
+/// What the chunk behind these queries needs of dO and O.
+fn gradients_ahead(
+    pass: &Pass<'_, '_>,
+    sources: &Sources<'_, '_>,
+    head: &Head<'_>,
+    queries: Range<usize>,
+) -> Ahead {
+    let next = queries.start + CHUNK..queries.end + CHUNK;
+    let gradient = ahead(sources.d_o(head), next.clone());
+    if pass.engine.extent.normaliser.divides_rows() {
+        gradient.and(ahead(sources.o(head), next))
+    } else {
+        gradient
+    }
 }
 
 /// dQ of queries from `first` on that see keys up to `ends`, of which `inside` are loaded and those
@@ -194,17 +226,20 @@ fn answer(
             *d_total = if guarded { 0.0 } else { -*d_total / total };
         }
     }
-    pass.load_gradient(d_o, queries, factors);
-    pass.through_state(false, d_totals);
+    scale_rows(isa, rows_mut(pass.g, s.value()), factors, s.value());
+    let of_queries = ahead(head.q, queries.start + CHUNK..queries.end + CHUNK);
+    let slots = dq.ahead(head.sequence, head.head, first, n);
+    pass.through_state(false, d_totals, of_queries.and(slots));
     if !inside.is_empty() {
         let mut sums = [0.0; CHUNK];
+        let next = gradients_ahead(pass, sources, head, queries);
         let g = rows(pass.g, s.value());
         triangle(
             isa,
             (g, rows(pass.v_across, CHUNK), s.dv),
             seen,
             (pass.d_products, d_totals, &mut sums),
-            Ahead::NONE,
+            next,
         );
         for (group, seen) in seen.chunks(LANES).enumerate() {
             let (at, steps) = (group * LANES, seen.last().copied().unwrap_or(0));

@@ -82,37 +82,47 @@ fn multiply<const ADD: bool>(
     dispatch(isa, Run::<ADD>(left, right, sizes, Sum { to, ahead }));
 }
 
-/// Rows of a tensor that the next chunk will need: row r of them is fetched with row r of a product,
-/// a few lines a micro-kernel, since many at once would hold up its loads.
+/// Rows of up to four tensors that will be needed next: row r of them is fetched with row r of a
+/// product, a few lines a micro-kernel, since many at once would hold up its loads.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead(Block<*const f32>);
+pub(crate) struct Ahead([Block<*const f32>; 4]);
+
+/// No rows.
+const NOWHERE: Block<*const f32> = Block {
+    at: std::ptr::null(),
+    stride: 0,
+    rows: 0,
+    width: 0,
+};
 
 impl Ahead {
     /// Nothing.
-    pub(crate) const NONE: Self = Self(Block {
-        at: std::ptr::null(),
-        stride: 0,
-        rows: 0,
-        width: 0,
-    });
+    pub(crate) const NONE: Self = Self([NOWHERE; 4]);
 
     /// `rows` rows of `width` floats, `stride` apart; any address will do.
     pub(crate) fn of(at: *const f32, stride: usize, rows: usize, width: usize) -> Self {
-        Self(Block {
+        let block = Block {
             at,
             stride,
             rows,
             width,
-        })
+        };
+        Self([block, NOWHERE, NOWHERE, NOWHERE])
+    }
+
+    /// The first tensor of another beside its own; what exceeds four is not fetched.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let [a, b, c, _] = self.0;
+        Self([other.0[0], a, b, c])
     }
 
     /// The rows from `first` on.
     pub(crate) fn from(self, first: usize) -> Self {
-        Self(Block {
-            at: self.0.at.wrapping_add(first * self.0.stride),
-            rows: self.0.rows.saturating_sub(first),
-            ..self.0
-        })
+        Self(self.0.map(|block| Block {
+            at: block.at.wrapping_add(first * block.stride),
+            rows: block.rows.saturating_sub(first),
+            ..block
+        }))
     }
 }
 
@@ -131,13 +141,16 @@ impl<V: Vector, const ADD: bool> Finish<V> for Sum<ADD> {
         row: usize,
         column: usize,
     ) {
-        let ahead = self.ahead.0;
-        if column == 0 && row < ahead.rows {
-            prefetch_rows::<V>(Block {
-                at: ahead.at.wrapping_add(row * ahead.stride),
-                rows: R.min(ahead.rows - row),
-                ..ahead
-            });
+        if column == 0 {
+            for ahead in self.ahead.0 {
+                if row < ahead.rows {
+                    prefetch_rows::<V>(Block {
+                        at: ahead.at.wrapping_add(row * ahead.stride),
+                        rows: R.min(ahead.rows - row),
+                        ..ahead
+                    });
+                }
+            }
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
