@@ -335,6 +335,18 @@ fn two_values_or_two_parameters_make_no_slope() {
     );
 }
 
+#[test]
+fn errors_and_skills_stand_beside_each_other_for_every_input() {
+    let found = findings(&common::entropy());
+    let [answer] = found.answers.as_slice() else {
+        panic!("{:?}", found.answers);
+    };
+    insta::assert_snapshot!(table(answer));
+    let mut flat = common::entropy();
+    flat.retain(|r| r.workload.target_entropy > Some(0.1));
+    assert!(findings(&flat).answers.is_empty());
+}
+
 fn table(answer: &report::Answer) -> String {
     let rows = std::iter::once(&answer.columns).chain(&answer.rows);
     rows.map(|row| row.join(" | "))

@@ -2,6 +2,7 @@
 
 mod answer;
 mod crossover;
+mod entropy;
 mod features;
 mod growth;
 mod ladder;
@@ -66,6 +67,7 @@ pub fn findings(records: &[Record]) -> Findings {
         answers: [
             crossover::answer(&settings),
             features::answer(&settings),
+            entropy::answer(&settings),
             growth::answer(&settings),
         ]
         .into_iter()
