@@ -24,6 +24,7 @@ fn lightsans() {
     hold(&LIGHTSANS, &[]).unwrap();
     on_every_isa(&LIGHTSANS, &[("interests", "20")]);
     on_every_isa(&LIGHTSANS, &[("interests", "3"), ("axis", "interest")]);
+    on_every_isa(&LIGHTSANS, &[("axis", "query")]);
 }
 
 #[test]

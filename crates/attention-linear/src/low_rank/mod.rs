@@ -5,12 +5,14 @@
 //! no causal form.
 //!
 //! * `read.rs`, `read_back.rs`: from K̂ and V̂ to O, and from dO to their gradients
+//! * `across.rs`: the softmax of `read.rs` over queries instead of rows of K̂
 //! * `pool.rs`, `pool_back.rs`: sums of tokens under a softmax over tokens
 //! * `summary.rs`, `pieces.rs`, `memory.rs`: what all of them work with
 //! * `kernels/`: the vector loops that all of it is built of
 
 #![allow(unsafe_code)]
 
+mod across;
 mod form;
 mod inverse;
 mod kernels;

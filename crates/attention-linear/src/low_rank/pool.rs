@@ -204,7 +204,7 @@ pub(crate) unsafe fn merge(
 /// Scores of keys in units of log 2.
 ///
 /// # Safety
-/// V's instructions are enabled; `theta` has `keys.width` rows, and `to` `keys.rows`.
+/// `theta` has `keys.width` rows, and `to` `keys.rows`.
 pub(crate) unsafe fn score(isa: Isa, keys: Block<*const f32>, theta: Target, m: usize, to: Target) {
     let write = Ending::write(to, to.row, 1.0);
     let size = (keys.rows, keys.width, m);

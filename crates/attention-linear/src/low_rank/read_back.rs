@@ -3,12 +3,14 @@
 //! With P the weights and dP = dO·V̂ᵀ: dS = P∘(dP - Σ P∘dP), dQ = scale·dS·K̂, dK̂ = scale·dSᵀ·Q,
 //! dV̂ = Pᵀ·dO. A task is a piece of a head's queries with sums of its own for dK̂ and dV̂.
 
+use super::across::Across;
 use super::kernels::{
-    Ending, block, copied, cut, left, left_turned, product, right, scale_rows, soften_back,
+    Ending, block, copied, cut, left, left_turned, normalise_back, product, right, scale_rows,
+    soften_back,
 };
 use super::memory::{self, Grid, Shelf, Token, rows_of};
 use super::pieces::{Piece, TOKENS, pieces, queries};
-use super::read::weigh;
+use super::read::{Known, weigh};
 use super::summary::{Sizes, Summary};
 use attention::simd::{Block, Isa, Target};
 use attention::{Problem, Workers};
@@ -29,19 +31,19 @@ pub(crate) struct Targets {
 }
 
 /// Writes dQ, and partial sums of dK̂ and dV̂.
-pub(crate) fn backward(
+pub(crate) fn backward<K: Into<Known>>(
     isa: Isa,
     problem: &Problem<'_>,
     d_o: ArrayView4<'_, f32>,
     workers: &Workers,
     targets: Targets,
-    summary: impl Fn(usize, usize) -> Summary + Sync,
+    summary: impl Fn(usize, usize) -> K + Sync,
 ) {
     let all = pieces(problem.geometry(), problem.shape().h, queries);
     // SAFETY: the caller keeps the memory, and nobody else uses it during the call.
     let parts = unsafe { targets.memory.slices() };
     workers.run_on(all, parts, |piece: Piece, work| {
-        let summary = summary(piece.sequence, piece.head);
+        let known: Known = summary(piece.sequence, piece.head).into();
         let head = problem.head(piece.sequence, piece.head);
         let d_o = rows_of(&d_o, problem, piece.sequence, piece.head);
         let first = Token {
@@ -60,12 +62,12 @@ pub(crate) fn backward(
         ReadBack {
             q: memory::block(head.q, piece.tokens.clone()),
             d_o: memory::block(d_o, piece.tokens),
-            summary,
+            known,
             scale: problem.scale(),
             dq,
             partial: Summary {
                 at: partial,
-                ..summary
+                ..known.summary
             },
             work: work.as_mut_ptr(),
         }
@@ -76,7 +78,7 @@ pub(crate) fn backward(
 struct ReadBack {
     q: Block<*const f32>,
     d_o: Block<*const f32>,
-    summary: Summary,
+    known: Known,
     scale: f32,
     dq: Target,
     partial: Summary,
@@ -85,7 +87,7 @@ struct ReadBack {
 
 impl ReadBack {
     fn run(self, isa: Isa) {
-        let (summary, sizes) = (self.summary, self.summary.sizes);
+        let (summary, sizes) = (self.known.summary, self.known.summary.sizes);
         let Sizes { d, dv, .. } = sizes;
         let (m, mp) = (summary.m, sizes.mp());
         // SAFETY: blocks lie within Q, dO, dQ, the piece's part and the worker's memory.
@@ -102,12 +104,17 @@ impl ReadBack {
                 let rows = (self.q.rows - row).min(TOKENS);
                 let q = copied(isa, cut(self.q, row, rows), queries);
                 let d_o = copied(isa, cut(self.d_o, row, rows), d_outputs);
-                weigh(isa, block(q, rows, d), summary, weights, factors);
+                weigh(isa, block(q, rows, d), self.known, weights, factors);
                 scale_rows(isa, weights, rows, m, factors);
                 let to = Ending::write(d_weights, mp, 1.0);
                 let values = right(summary.values_t());
                 product(isa, left(d_o), values, (rows, dv, m), to);
-                soften_back(isa, weights, d_weights, rows, m);
+                match self.known.across {
+                    None => soften_back(isa, weights, d_weights, rows, m),
+                    Some(Across { delta, .. }) => {
+                        normalise_back(isa, weights, d_weights, rows, m, delta, 1.0);
+                    }
+                }
                 let to = Ending::write(self.dq.below(row), d, self.scale);
                 let keys = right(summary.keys());
                 product(isa, left(d_weights), keys, (rows, m, d), to);

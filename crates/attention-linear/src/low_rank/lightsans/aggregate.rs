@@ -185,6 +185,7 @@ impl Finish {
             keys,
             values,
             over,
+            ..
         } = self.all.plan;
         let over: Over = over;
         let summary = self.all.of_slot(self.slot.index, sizes.m);

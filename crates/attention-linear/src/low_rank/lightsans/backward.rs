@@ -2,6 +2,7 @@
 
 use super::aggregate::{Aggregated, Points};
 use super::{KEYS, Plan, VALUES};
+use crate::low_rank::across;
 use crate::low_rank::memory::{Grid, Layout, Shelf, Token, block, carve, padded};
 use crate::low_rank::pieces::{Piece, Slot, count, keys, pieces, queries, slots};
 use crate::low_rank::pool::PoolSizes;
@@ -12,9 +13,9 @@ use attention::simd::{Block, Isa, Target};
 use attention::{Geometry, Gradients, Problem, Scratch, Workers};
 use ndarray::{ArrayD, ArrayView4};
 
-/// Sums of pieces of keys, summaries, statistics, sums of pieces of queries, gradients of summaries, of
-/// points by piece, working memory.
-pub(super) fn layout(plan: Plan, geometry: &Geometry, threads: usize) -> Layout<7> {
+/// Sums of pieces of keys, summaries, statistics, those of queries by piece and by head, sums of pieces of
+/// queries, gradients of summaries, of points by piece, working memory.
+pub(super) fn layout(plan: Plan, geometry: &Geometry, threads: usize) -> Layout<9> {
     let (shape, sizes) = (geometry.shape(), plan.sizes);
     let slots = shape.b * shape.hkv;
     let pieces = count(geometry, shape.hkv, keys);
@@ -22,11 +23,15 @@ pub(super) fn layout(plan: Plan, geometry: &Geometry, threads: usize) -> Layout<
     let work = read_back::floats(sizes)
         .max(Aggregated::work(plan))
         .max(work(plan.keys))
-        .max(work(plan.values));
+        .max(work(plan.values))
+        .max(plan.work_across());
+    let [partial, found] = plan.across(geometry, true);
     [
         (pieces, plan.keys.part() + plan.values.part()),
         (slots, sizes.summary_back()),
         (slots, 4 * sizes.mp()),
+        partial,
+        found,
         (count(geometry, shape.h, queries), sizes.rows()),
         (slots, sizes.rows()),
         (pieces, sizes.rows()),
@@ -52,6 +57,8 @@ pub(super) fn backward(
         partial,
         summaries,
         stats,
+        of_queries,
+        found,
         partial_back,
         totals,
         d_points,
@@ -66,13 +73,21 @@ pub(super) fn backward(
         memory,
     };
     aggregated.make(isa, problem, workers, true);
+    let summary = |sequence, head| aggregated.summary(problem, sequence, head);
+    let across = across::Shelves {
+        partial: of_queries,
+        found,
+    };
+    if plan.among_queries {
+        across.fill(isa, problem, Some(&d_o), workers, memory, summary);
+    }
     let targets = Targets {
         dq: Grid::cleared(&mut out.dq),
         partial: partial_back,
         memory,
     };
     read_back::backward(isa, problem, d_o, workers, targets, |sequence, head| {
-        aggregated.summary(problem, sequence, head)
+        plan.known(across, problem, summary(sequence, head), (sequence, head))
     });
     // SAFETY: the scratch lives on, and nobody else uses the workers' memory during the call.
     let parts = || unsafe { memory.slices() };

@@ -1,7 +1,8 @@
-//! Forward: aggregate, then read.
+//! Forward: aggregate, go over the queries where the softmax does, then read.
 
 use super::Plan;
 use super::aggregate::Aggregated;
+use crate::low_rank::across;
 use crate::low_rank::memory::{Layout, carve};
 use crate::low_rank::pieces::{count, keys};
 use crate::low_rank::prepared::Kept;
@@ -9,16 +10,21 @@ use crate::low_rank::read;
 use attention::simd::Isa;
 use attention::{Geometry, OutputMut, Problem, Scratch, Workers};
 
-/// Sums of pieces, summaries, statistics, working memory.
-pub(super) fn layout(plan: Plan, geometry: &Geometry, threads: usize) -> Layout<4> {
+/// Sums of pieces, summaries, statistics, those of queries by piece and by head, working memory.
+pub(super) fn layout(plan: Plan, geometry: &Geometry, threads: usize) -> Layout<6> {
     let shape = geometry.shape();
     let slots = shape.b * shape.hkv;
     let parts = plan.keys.part() + plan.values.part();
-    let work = read::floats(plan.sizes).max(Aggregated::work(plan));
+    let work = read::floats(plan.sizes)
+        .max(Aggregated::work(plan))
+        .max(plan.work_across());
+    let [partial, found] = plan.across(geometry, false);
     [
         (count(geometry, shape.hkv, keys), parts),
         (slots, plan.sizes.summary()),
         (slots, 4 * plan.sizes.mp()),
+        partial,
+        found,
         (threads, work),
     ]
 }
@@ -32,7 +38,7 @@ pub(super) fn prepare(
     whose: (&'static str, &'static str),
 ) -> Kept {
     let mut scratch = Scratch::new();
-    let aggregated = aggregate_all(isa, plan, problem, workers, &mut scratch);
+    let (aggregated, _) = aggregate_all(isa, plan, problem, workers, &mut scratch);
     let summary = |sequence, head| aggregated.summary(problem, sequence, head);
     let geometry = problem.geometry();
     Kept::of(whose, isa, geometry, plan.sizes, summary)
@@ -45,9 +51,9 @@ fn aggregate_all(
     problem: &Problem<'_>,
     workers: &Workers,
     scratch: &mut Scratch,
-) -> Aggregated {
+) -> (Aggregated, across::Shelves) {
     let layout = layout(plan, problem.geometry(), workers.threads());
-    let [partial, summaries, stats, memory] = carve(scratch, layout);
+    let [partial, summaries, stats, of_queries, found, memory] = carve(scratch, layout);
     let aggregated = Aggregated {
         plan,
         points: Aggregated::points(plan, problem),
@@ -57,7 +63,11 @@ fn aggregate_all(
         memory,
     };
     aggregated.make(isa, problem, workers, false);
-    aggregated
+    let across = across::Shelves {
+        partial: of_queries,
+        found,
+    };
+    (aggregated, across)
 }
 
 /// Writes O.
@@ -69,10 +79,15 @@ pub(super) fn forward(
     workers: &Workers,
     scratch: &mut Scratch,
 ) {
-    let aggregated = aggregate_all(isa, plan, problem, workers, scratch);
+    let (aggregated, across) = aggregate_all(isa, plan, problem, workers, scratch);
     let memory = aggregated.memory;
     let queries = |sequence, head| problem.head(sequence, head).q;
     let summary = |sequence, head| aggregated.summary(problem, sequence, head);
+    if plan.among_queries {
+        across.fill(isa, problem, None, workers, memory, summary);
+    }
+    let summary =
+        |sequence, head| plan.known(across, problem, summary(sequence, head), (sequence, head));
     let geometry = problem.geometry();
     read::forward(isa, geometry, out, workers, memory, queries, summary);
 }

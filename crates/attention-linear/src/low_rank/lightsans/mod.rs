@@ -4,20 +4,23 @@ mod aggregate;
 mod backward;
 mod forward;
 
+use super::across;
 use super::form::{first, for_all_keys, softmax, softmax_columns};
+use super::memory::{self, Layout};
 use super::pieces::keys;
 use super::pool::{Over, PoolSizes};
-use super::summary::Sizes;
-use super::{ISA, capabilities, memory};
+use super::read::Known;
+use super::summary::{Sizes, Summary};
+use super::{ISA, capabilities};
 use crate::form::queries;
 use attention::simd::Isa;
 use attention::tensors::expect_tensors;
 use attention::variant::{Family, Kind, Parameter, Value};
 use attention::{
-    Attention, Capabilities, Cost, Form, Geometry, Gradients, Init, Output, OutputMut, Prepared,
-    Problem, Result, Scratch, TensorSpec, Variant, Workers,
+    Attention, Capabilities, Cost, Feature, Form, Geometry, Gradients, Init, Output, OutputMut,
+    Prepared, Problem, Result, Scratch, TensorSpec, Variant, Workers,
 };
-use ndarray::{Array2, ArrayView4};
+use ndarray::{Array2, ArrayView4, Axis};
 
 /// Why no key can be appended to what was prepared.
 const CLOSED: &str = "interests are pooled from the whole history, and normalised when it ends";
@@ -26,18 +29,20 @@ const KEYS: &str = "key_interest";
 const VALUES: &str = "value_interest";
 const SEQUENCE: &str = "sequence";
 const INTEREST: &str = "interest";
+const QUERY: &str = "query";
 
 /// O = softmax(scale·Q·K̄ᵀ)·V̄ with K̄ = softmax(K·Θ)ᵀ·K and V̄ = softmax(V·Θ')ᵀ·V.
 ///
 /// Tensors `key_interest` (Θ, `[Hkv, D, interests]`) and `value_interest` (Θ', `[Hkv, Dv, interests]`).
-/// `axis` says what the softmax of the aggregation goes over. `sequence`, as the public code has it
-/// (`dim=-2`): each interest is a mean of tokens. `interest`, as the equation's distribution of an item
-/// over interests reads: each token is shared out, and an interest is a sum that grows with N.
+/// `axis` says what the softmaxes go over. `sequence`: that of the aggregation over the positions, so
+/// that each interest is a mean of tokens, and that of the scores Q·K̄ᵀ over the interests. `interest`,
+/// as the equation's distribution of an item over interests reads: that of the aggregation over the
+/// interests, so that each token is shared out, and an interest is a sum that grows with N. `query`, as
+/// the public code has it (`dim=-2` in both places): that of the scores over all queries of the history,
+/// padding included, so that an answer depends on who else asks, and nothing can be prepared.
 ///
-/// The public code takes the softmax of the scores Q·K̄ᵀ over the queries too (`dim=-2` again), so that
-/// an answer depends on who else asks; here it goes over the interests, as in the paper. The paper's
-/// second term, softmax of position scores times V, does not depend on the history: it is exact
-/// attention of position vectors, and any exact variant computes it.
+/// The paper's second term, softmax of position scores times V, does not depend on the history: it is
+/// exact attention of position vectors, and any exact variant computes it.
 ///
 /// Source: Fan et al., Lighter and Better: Low-Rank Decomposed Self-Attention Networks for Next-Item
 /// Recommendation, SIGIR 2021, section 3.1.
@@ -74,9 +79,9 @@ pub static VARIANT: Variant = Variant {
         },
         Parameter {
             name: "axis",
-            kind: Kind::Word(&[SEQUENCE, INTEREST]),
+            kind: Kind::Word(&[SEQUENCE, INTEREST, QUERY]),
             default: Value::Word(SEQUENCE),
-            summary: "what the pooling weights sum to one over: the positions, or the interests",
+            summary: "sequence as the paper; pooling over interests; answers over queries, as public code",
         },
         ISA,
     ],
@@ -87,6 +92,7 @@ pub static VARIANT: Variant = Variant {
                 INTEREST => Over::Points,
                 _ => Over::Tokens,
             },
+            among_queries: parameters.word("axis") == QUERY,
             isa: Isa::named(parameters.word("isa"))?,
         }))
     },
@@ -95,6 +101,7 @@ pub static VARIANT: Variant = Variant {
 struct LightSans {
     interests: usize,
     over: Over,
+    among_queries: bool,
     isa: Isa,
 }
 
@@ -105,6 +112,39 @@ struct Plan {
     keys: PoolSizes,
     values: PoolSizes,
     over: Over,
+    among_queries: bool,
+}
+
+impl Plan {
+    /// Sizes of what is kept of the queries, which is nothing where the softmax goes over interests.
+    fn across(self, geometry: &Geometry, backward: bool) -> Layout<2> {
+        match self.among_queries {
+            true => across::layout(self.sizes, geometry, backward),
+            false => [(0, 0); 2],
+        }
+    }
+
+    fn work_across(self) -> usize {
+        match self.among_queries {
+            true => across::work(self.sizes),
+            false => 0,
+        }
+    }
+
+    /// What is known of the queries of a history and head, beside the summary.
+    fn known(
+        self,
+        across: across::Shelves,
+        problem: &Problem<'_>,
+        summary: Summary,
+        at: (usize, usize),
+    ) -> Known {
+        let known = || across.of(problem, self.sizes, at);
+        Known {
+            summary,
+            across: self.among_queries.then(known),
+        }
+    }
 }
 
 impl LightSans {
@@ -126,13 +166,21 @@ impl LightSans {
             keys: pool(shape.d),
             values: pool(shape.dv),
             over: self.over,
+            among_queries: self.among_queries,
         }
     }
 }
 
 impl Attention for LightSans {
     fn capabilities(&self) -> Capabilities {
-        capabilities(NAME, "an interest is pooled from the whole history")
+        let all = capabilities(NAME, "an interest is pooled from the whole history");
+        if !self.among_queries {
+            return all;
+        }
+        all.without(
+            Feature::Prepare,
+            "its softmax goes over the queries, so that an answer depends on who else asks",
+        )
     }
 
     fn tensors(&self, geometry: &Geometry) -> Vec<TensorSpec> {
@@ -247,8 +295,13 @@ impl Attention for LightSans {
         };
         let (k, v) = (first(head.k, n), first(head.v, n));
         let summary_keys = pooling(KEYS, &k).t().dot(&k);
-        let scores = queries(&head, rows).dot(&summary_keys.t()) * f64::from(head.scale);
-        let mut weights = softmax(scores);
+        let scores = |q: Array2<f64>| q.dot(&summary_keys.t()) * f64::from(head.scale);
+        let mut weights = if self.among_queries {
+            let all = first(head.q, head.q.nrows());
+            softmax_columns(scores(all)).select(Axis(0), rows)
+        } else {
+            softmax(scores(queries(&head, rows)))
+        };
         if n == 0 {
             weights.fill(0.0);
         }

@@ -66,7 +66,7 @@ impl Center {
         // SAFETY: the caller's.
         unsafe {
             let q = block(self.q_marks, rows, self.plan.sizes.d);
-            weigh(isa, q, self.summary, a, factors);
+            weigh(isa, q, self.summary.into(), a, factors);
             scale_rows(isa, a, rows, self.summary.m, factors);
             self.inverse.run(isa, a, iterates, inside);
         }
