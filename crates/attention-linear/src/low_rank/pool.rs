@@ -4,8 +4,8 @@
 //! token. The former are summed with a running maximum, piece by piece, and merged in order.
 
 use super::kernels::{
-    self, Ending, Running, advance, copied, cut, left_turned, product, right, scale_rows, soften,
-    turn,
+    self, Ending, Running, advance, cut, left_turned, product, right, scale_rows, soften, turn,
+    whole,
 };
 use super::memory::{Shelf, padded};
 use super::pieces::{Slot, TOKENS};
@@ -126,7 +126,7 @@ impl Part {
                         scale_rows(isa, weights, rows, m, factors);
                     }
                 }
-                let x = copied(isa, cut(tokens, token, rows), copy);
+                let x = whole(isa, cut(tokens, token, rows), copy);
                 let add = Ending::add(self.rows(), width);
                 product(isa, left_turned(weights), right(x), (m, rows, width), add);
                 token += rows;

@@ -5,8 +5,8 @@
 //! token where they do over points; dY += dT·P, dP += dTᵀ·Y.
 
 use super::kernels::{
-    self, Ending, block, copied, cut, dot_rows, left, left_turned, normalise, normalise_back,
-    product, right, scale_rows, soften, soften_back, turn,
+    self, Ending, block, cut, dot_rows, left, left_turned, normalise, normalise_back, product,
+    right, scale_rows, soften, soften_back, turn, whole,
 };
 use super::memory::padded;
 use super::pieces::TOKENS;
@@ -114,7 +114,7 @@ impl Pooled {
                     (rows, m, d),
                     d_keys,
                 );
-                let y = copied(isa, y, copy);
+                let y = whole(isa, y, copy);
                 let d_points = Ending::add(to.points, d);
                 product(
                     isa,

@@ -5,8 +5,8 @@
 
 use super::across::Across;
 use super::kernels::{
-    Ending, block, copied, cut, left, left_turned, normalise_back, product, right, scale_rows,
-    soften_back,
+    Ending, block, cut, left, left_turned, normalise_back, product, right, scale_rows, soften_back,
+    whole,
 };
 use super::memory::{self, Grid, Shelf, Token, rows_of};
 use super::pieces::{Piece, TOKENS, pieces, queries};
@@ -102,8 +102,8 @@ impl ReadBack {
             let mut row = 0;
             while row < self.q.rows && m > 0 {
                 let rows = (self.q.rows - row).min(TOKENS);
-                let q = copied(isa, cut(self.q, row, rows), queries);
-                let d_o = copied(isa, cut(self.d_o, row, rows), d_outputs);
+                let q = whole(isa, cut(self.q, row, rows), queries);
+                let d_o = whole(isa, cut(self.d_o, row, rows), d_outputs);
                 weigh(isa, block(q, rows, d), self.known, weights, factors);
                 scale_rows(isa, weights, rows, m, factors);
                 let to = Ending::write(d_weights, mp, 1.0);

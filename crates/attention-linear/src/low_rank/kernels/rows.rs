@@ -85,11 +85,18 @@ pub(crate) unsafe fn turn(
     }
 }
 
-/// A copy whose rows are filled up to whole vectors. What fills them up is not written.
+/// Rows filled up to whole vectors, to read: X itself where its rows are so and lie end to end, which is
+/// kind to the cache, else a copy. What fills them up is not written.
 ///
 /// # Safety
 /// X is there, and `to` has room for its rows, filled up.
-pub(crate) unsafe fn copied(isa: Isa, x: Block<*const f32>, to: *mut f32) -> Target {
+pub(crate) unsafe fn whole(isa: Isa, x: Block<*const f32>, to: *mut f32) -> Target {
+    if x.stride == x.width && x.width == padded(x.width) {
+        return Target {
+            data: x.at.cast_mut(),
+            row: x.stride,
+        };
+    }
     let row = padded(x.width);
     let to = Target { data: to, row };
     // SAFETY: the caller's.

@@ -2,7 +2,7 @@
 
 use super::project::{self, Projected, Projection};
 use super::{KEYS, VALUES};
-use crate::low_rank::kernels::{Ending, copied, left, left_turned, product, right, transpose};
+use crate::low_rank::kernels::{Ending, left, left_turned, product, right, transpose, whole};
 use crate::low_rank::memory::{Grid, Layout, Shelf, Token, block, carve};
 use crate::low_rank::pieces::{Slot, TOKENS, count, keys, queries, slots};
 use crate::low_rank::read_back::{self, Targets};
@@ -182,7 +182,7 @@ impl Positions<'_, '_> {
         // SAFETY: rows and columns are this task's alone, and within their tensors.
         unsafe {
             // Rows that lie whole powers of two apart would share few lines of the cache.
-            let packed = copied(isa, columns, self.work);
+            let packed = whole(isa, columns, self.work);
             let turned = self.work.add(TOKENS * sizes.m);
             let d_columns = Target {
                 data: self

@@ -1,16 +1,16 @@
 //! K̂ = E·K and V̂ = F·V.
 
-use crate::low_rank::kernels::{Ending, copied, cut, product, right};
+use crate::low_rank::kernels::{Ending, cut, left, product, right, whole};
 use crate::low_rank::memory::{Shelf, block};
 use crate::low_rank::pieces::{Piece, TOKENS, keys, pieces, slots};
 use crate::low_rank::summary::{Sizes, Summary, sum_pieces};
-use attention::simd::{Block, Isa, Left, Target};
+use attention::simd::{Block, Isa, Target};
 use attention::{Problem, Workers};
 use ndarray::Axis;
 
 /// Working memory of one worker, in floats.
 pub(super) fn floats(sizes: Sizes) -> usize {
-    TOKENS * sizes.dp().max(sizes.dvp())
+    TOKENS * (sizes.m + sizes.dp().max(sizes.dvp()))
 }
 
 /// E or F by its entries: row r, position j of a key head.
@@ -87,10 +87,11 @@ impl Projected {
         let parts = unsafe { self.memory.slices() };
         workers.run_on(all, parts, |piece: Piece, work| {
             let head = problem.head(piece.sequence, piece.head * group);
-            let at = |p: Projection| Left {
-                data: p.columns(piece.head, piece.tokens.start),
-                row: p.positions,
-                step: 1,
+            let at = |p: Projection| Block {
+                at: p.columns(piece.head, piece.tokens.start),
+                stride: p.positions,
+                rows: self.sizes.m,
+                width: piece.tokens.len(),
             };
             let sums = Summary {
                 // SAFETY: the part is this piece's alone.
@@ -127,8 +128,8 @@ impl Projected {
 }
 
 struct Project {
-    e: Left,
-    f: Left,
+    e: Block<*const f32>,
+    f: Block<*const f32>,
     k: Block<*const f32>,
     v: Block<*const f32>,
     sums: Summary,
@@ -155,10 +156,10 @@ impl Project {
 /// to += projection·tokens.
 ///
 /// # Safety
-/// `to` has m rows, and `work` room for [`TOKENS`] rows.
+/// `to` has m rows, and `work` the floats that [`floats`] says.
 unsafe fn add_projected(
     isa: Isa,
-    projection: Left,
+    projection: Block<*const f32>,
     tokens: Block<*const f32>,
     m: usize,
     to: Target,
@@ -169,13 +170,17 @@ unsafe fn add_projected(
         let rows = (tokens.rows - token).min(TOKENS);
         // SAFETY: the caller's.
         unsafe {
-            let copy = copied(isa, cut(tokens, token, rows), work);
-            let left = Left {
-                data: projection.data.add(token),
+            // Rows that lie far apart are fetched slowly in the steps of a product.
+            let columns = Block {
+                at: projection.at.add(token),
+                width: rows,
                 ..projection
             };
+            let packed = whole(isa, columns, work);
+            let tokens = cut(tokens, token, rows);
+            let x = whole(isa, tokens, work.add(m * TOKENS));
             let add = Ending::add(to, tokens.width);
-            product(isa, left, right(copy), (m, rows, tokens.width), add);
+            product(isa, left(packed), right(x), (m, rows, tokens.width), add);
         }
         token += rows;
     }
