@@ -78,7 +78,7 @@ fn nystrom_survives_a_singular_matrix_between_landmarks() {
             *x = 1.0 + factor * *x;
         }
         let problem = tensors.problem();
-        for iterations in ["6", "24"] {
+        for iterations in ["6", "16"] {
             let variant = build(&NYSTROM, &[("iterations", iterations)]);
             let (out, gradients) = both(&*variant, &problem);
             let finite = |x: &Array4<f32>| x.iter().all(|x| x.is_finite());

@@ -32,4 +32,5 @@ fn nystrom() {
     hold(&NYSTROM, &[]).unwrap();
     on_every_isa(&NYSTROM, &[("landmarks", "4")]);
     on_every_isa(&NYSTROM, &[("landmarks", "20"), ("iterations", "3")]);
+    on_every_isa(&NYSTROM, &[("iterations", "16")]);
 }

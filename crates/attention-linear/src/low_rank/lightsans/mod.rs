@@ -11,7 +11,7 @@ use super::pieces::keys;
 use super::pool::{Over, PoolSizes};
 use super::read::Known;
 use super::summary::{Sizes, Summary};
-use super::{ISA, capabilities};
+use super::{ISA, SUM, capabilities};
 use crate::form::queries;
 use attention::simd::Isa;
 use attention::tensors::expect_tensors;
@@ -314,13 +314,15 @@ impl Attention for LightSans {
     }
 
     /// Pooling scores are those of learned points, which the largest score of a query says nothing of:
-    /// 64·ε and as much as exact attention may have, measured up to 16384 Gaussian keys.
+    /// 64·ε and as much as exact attention may have, measured up to 16384 Gaussian keys. Answers are sums
+    /// over the interests.
     fn error_budget(&self, max_abs_score: f64) -> f64 {
         let least = match self.over {
             Over::Tokens => 4e-6,
             // Interests grow with N, and with them the scores.
             Over::Points => 2e-5,
         };
+        let least = f64::max(least, SUM * self.interests as f64);
         (8.0 * f64::from(f32::EPSILON) * max_abs_score).max(least)
     }
 }

@@ -7,7 +7,7 @@ mod project;
 use super::form::{first, for_all_keys, softmax};
 use super::pieces::{keys, longest};
 use super::summary::Sizes;
-use super::{ISA, capabilities, memory};
+use super::{ISA, SUM, capabilities, memory};
 use crate::form::queries;
 use attention::simd::Isa;
 use attention::tensors::expect_tensors;
@@ -219,8 +219,9 @@ impl Attention for Linformer {
     }
 
     /// Scores are of projected keys, larger than those of keys by the square root of N / rank: measured
-    /// up to 16384 Gaussian keys.
+    /// up to 16384 Gaussian keys. Answers are sums over `rank` rows.
     fn error_budget(&self, max_abs_score: f64) -> f64 {
-        (16.0 * f64::from(f32::EPSILON) * max_abs_score).max(4e-6)
+        let least = 4e-6_f64.max(SUM * self.rank as f64);
+        (16.0 * f64::from(f32::EPSILON) * max_abs_score).max(least)
     }
 }
