@@ -1,9 +1,15 @@
-//! Attention by feature maps, linear in the sequence length.
+//! Attention that is linear in the sequence length: feature maps, low rank, gated recurrences.
 //!
-//! O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j): the sum over keys is shared by all queries
-//! that see them, so that S is never formed. Causal masks are scanned in chunks. Variants share one
-//! engine and differ in feature map and normaliser: [`ELU`], [`RELU`], [`FAVOR`],
-//! [`RFA`], [`COSFORMER`], [`LINREC`] and [`HEDGEHOG`].
+//! Three families, in none of which S is ever formed:
+//!
+//! * **Feature maps** ([`ELU`], [`RELU`], [`FAVOR`], [`RFA`], [`COSFORMER`], [`LINREC`], [`HEDGEHOG`]):
+//!   O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j), where the sum over keys is shared by all
+//!   queries that see them. Causal masks are scanned in chunks. They share one engine and differ in
+//!   feature map and normaliser.
+//! * **Low rank** ([`LINFORMER`], [`NYSTROM`], [`LIGHTSANS`]): a few rows stand for all keys and values
+//!   of a history, and softmax goes over them. No causal form.
+//! * **Gated recurrences** ([`RETNET`], [`GLA`], [`DELTANET`], [`GATED_DELTANET`], [`SELECTIVE_SCAN`]):
+//!   a state that decays, or is corrected, with each key.
 //!
 //! Kernels are written once and run on AVX-512, AVX2 with FMA, or what the compiler makes of plain
 //! lanes, chosen at run time or by the parameter `isa`. Outputs have the bits of one instruction set;
@@ -29,6 +35,7 @@
 mod feature;
 mod form;
 mod history;
+mod low_rank;
 mod recurrent;
 mod support;
 
@@ -40,4 +47,5 @@ pub use feature::maps::linrec::VARIANT as LINREC;
 pub use feature::maps::projection::projection;
 pub use feature::maps::relu::VARIANT as RELU;
 pub use feature::maps::rfa::VARIANT as RFA;
+pub use low_rank::{LIGHTSANS, LINFORMER, NYSTROM};
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};
