@@ -1,7 +1,7 @@
 //! Gradients, by recomputation: the states before all chunks are kept, and chunks are then taken from
 //! the last to the first with the gradient of the state.
 //!
-//! Memory: N/64 states of D·Dv floats a worker, which for D = Dv = 64 is as much as K. Where a key or
+//! Memory: N/32 states of D·Dv floats a worker, which for D = Dv = 64 is twice as much as K. Where a key or
 //! value is not finite, the gradients of its whole chunk are not.
 
 #![allow(unsafe_code)]

@@ -89,12 +89,22 @@ impl<'m> Chunk<'m> {
         let finite = self.ops.copy(k, 1.0, self.k, d_row) & self.ops.copy(v, 1.0, self.w, v_row);
         if self.rule.delta {
             let size = (self.n, d, d_row);
-            self.ops.unit(self.k, size, &mut self.norms);
+            self.ops.unit(self.k, size, 1.0, &mut self.norms);
         }
         if self.rule.delta {
             self.beta[..self.n].copy_from_slice(&keys.beta[range]);
         }
         finite
+    }
+
+    /// Fetches a quarter of the keys and values behind `range`: a few at a time between products, since
+    /// many at once would hold up their loads.
+    pub(super) fn fetch(&self, keys: &Keys<'_>, range: &Range<usize>, quarter: usize) {
+        let step = CHUNK / 4;
+        let first = range.end + quarter * step;
+        let rows = first.min(keys.k.nrows())..(first + step).min(keys.k.nrows());
+        self.ops.fetch(keys.k.slice(s![rows.clone(), ..]));
+        self.ops.fetch(keys.v.slice(s![rows, ..]));
     }
 
     /// Kᵀ, for what reads inside the chunk.

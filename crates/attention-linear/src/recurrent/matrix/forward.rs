@@ -148,7 +148,9 @@ pub(super) fn walk<G: Gate>(
             if chunk.rule.delta || inside {
                 chunk.transpose();
             }
+            chunk.fetch(keys, &whole, 0);
             chunk.solve(&mut gate, state);
+            chunk.fetch(keys, &whole, 1);
             let mut next = rows.start;
             if let Some(reader) = reader.as_deref_mut() {
                 while next < rows.end && reader.end_of(next) < range.end {
@@ -157,7 +159,9 @@ pub(super) fn walk<G: Gate>(
                     next = group.end;
                 }
             }
+            chunk.fetch(keys, &whole, 2);
             gate.write(chunk.ops, chunk.k, chunk.values(), state);
+            chunk.fetch(keys, &whole, 3);
             if let Some(reader) = reader.as_deref_mut() {
                 while next < rows.end {
                     let group = next..rows.end.min(next + CHUNK);
@@ -272,6 +276,15 @@ impl Reader<'_, '_, '_> {
         );
     }
 
+    /// Fetches half of the queries behind `rows`, and of the rows of O that answer these.
+    fn fetch(&self, chunk: &Chunk<'_>, head: usize, rows: &Range<usize>, half: usize) {
+        let q = self.queries.problem.head(self.queries.sequence, head).q;
+        let step = CHUNK / 2;
+        let first = rows.end + half * step;
+        let next = first.min(q.nrows())..(first + step).min(q.nrows());
+        chunk.ops.fetch(q.slice(s![next, ..]));
+    }
+
     /// Answers rows of which the first does not see the whole chunk, from the state before it.
     fn inside<G: Gate>(
         &mut self,
@@ -290,7 +303,9 @@ impl Reader<'_, '_, '_> {
         gate.place(chunk.ops, places);
         for head in self.queries.heads.clone() {
             self.load(chunk, head, rows.clone());
+            self.fetch(chunk, head, &rows, 0);
             gate.scores(chunk.ops, self.q, chunk.k, chunk.k_t, self.a);
+            self.fetch(chunk, head, &rows, 1);
             gate.read(chunk.ops, self.q, state, self.o, false);
             let values = (chunk.values(), chunk.sizes);
             add_inside(chunk.ops, places, self.a, values, self.o);
@@ -341,8 +356,7 @@ pub(super) fn load_queries(
     let mut norms = [1.0; CHUNK];
     if chunk.rule.delta {
         chunk.ops.copy(from, 1.0, q, d_row);
-        chunk.ops.unit(q, (count, d, d_row), &mut norms);
-        chunk.ops.scale_in_place(q, &[scale; CHUNK][..count], d_row);
+        chunk.ops.unit(q, (count, d, d_row), scale, &mut norms);
     } else {
         chunk.ops.copy(from, scale, q, d_row);
     }

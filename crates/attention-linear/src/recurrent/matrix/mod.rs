@@ -1,6 +1,6 @@
 //! States of a matrix `[D, Dv]`: S_t = decay_t∘S_{t-1} + k_t u_tᵀ, o = scale·q·S.
 //!
-//! u_t is v_t, or by the delta rule β_t (v_t - decay_t∘S_{t-1}ᵀ k_t). A chunk of 64 keys is a few
+//! u_t is v_t, or by the delta rule β_t (v_t - decay_t∘S_{t-1}ᵀ k_t). A chunk of 32 keys is a few
 //! products: with b the sum of the chunk's logarithms of decays up to a key,
 //! O = e^b∘Q·S + tril(e^(b_i - b_j) Q·Kᵀ)·U and S ← e^(b_C)∘S + (e^(b_C - b_j) K)ᵀ·U; the delta rule
 //! solves (I + tril(e^(b_i - b_j) K·Kᵀ, -1)·diag β)·W = V - e^b∘K·S for U = diag(β)·W first (the WY

@@ -2,8 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use super::{Ops, extent};
-use attention::simd::{self, Block, Kernel, Vector, dispatch};
+use super::{CHUNK, Ops, extent};
+use attention::simd::{self, Block, Kernel, Vector, dispatch, prefetch_rows};
+use ndarray::ArrayView2;
 
 /// Added to the squares of a row before the root: a zero row stays zero.
 pub(crate) const UNIT_FLOOR: f32 = 1e-6;
@@ -60,14 +61,46 @@ impl Ops {
         dispatch(self.isa, Dots { a, b, to });
     }
 
-    /// Divides each row by √(Σ x² + ε); `norms` keeps what each was multiplied with.
-    pub(crate) fn unit(self, x: &mut [f32], size: (usize, usize, usize), norms: &mut [f32]) {
+    /// `factor` times each row over √(Σ x² + ε); `norms` keeps the reciprocals of the roots.
+    pub(crate) fn unit(
+        self,
+        x: &mut [f32],
+        size: (usize, usize, usize),
+        factor: f32,
+        norms: &mut [f32; CHUNK],
+    ) {
         self.dots(x, x, size, norms);
-        let (count, width, row) = size;
-        for (x, norm) in x.chunks_mut(row.max(1)).zip(&mut norms[..count]) {
+        let (count, _, row) = size;
+        let mut factors = [0.0; CHUNK];
+        for (norm, to) in norms[..count].iter_mut().zip(&mut factors) {
             *norm = 1.0 / (*norm + UNIT_FLOOR).sqrt();
-            x[..width].iter_mut().for_each(|x| *x *= *norm);
+            *to = *norm * factor;
         }
+        self.scale_in_place(x, &factors[..count], row);
+    }
+
+    /// Fetches rows that will be needed soon.
+    pub(crate) fn fetch(self, x: ArrayView2<'_, f32>) {
+        let (count, width) = x.dim();
+        if count == 0 {
+            return;
+        }
+        let block = Block {
+            at: x.as_ptr(),
+            stride: x.strides()[0].unsigned_abs(),
+            rows: count,
+            width,
+        };
+        dispatch(self.isa, Fetch(block));
+    }
+}
+
+struct Fetch(Block<*const f32>);
+
+impl Kernel for Fetch {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        prefetch_rows::<V>(self.0);
     }
 }
 

@@ -179,7 +179,7 @@ impl Task<'_, '_> {
             memory.d_k.fill(0.0);
             let keys = range(c);
             let mut d_v = [0.0f32; CHUNK * CHANNELS];
-            // Rows behind the last key first, 64 at a time.
+            // Rows behind the last key first, a chunk at a time.
             while last > 0 && chunk.end_of(last - 1) == keys.end {
                 let first = (last.saturating_sub(CHUNK)..last)
                     .find(|i| chunk.end_of(*i) == keys.end)

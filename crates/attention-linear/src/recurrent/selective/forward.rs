@@ -80,11 +80,11 @@ pub(super) fn forward(
     });
 }
 
-/// Rows of the query heads that share a key head, at most 64 of each: row i of head g at i·G + g.
+/// Rows of the query heads that share a key head, at most C of each: row i of head g at i·G + g.
 pub(super) struct Readers<'p, 'a, 'm> {
     problem: &'p Problem<'a>,
     group: usize,
-    /// `[64·G, row]` and `[64·G, 16]`.
+    /// `[C·G, row]` and `[C·G, 16]`.
     pub(super) q: &'m mut [f32],
     pub(super) o: &'m mut [f32],
     at: [usize; CHUNK],
