@@ -6,7 +6,8 @@
 //!   O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j), where the sum over keys is shared by all
 //!   queries that see them. Causal masks are scanned in chunks. They share one engine and differ in
 //!   feature map and normaliser. Features of second degree ([`BASED`], [`REBASED`]) have an engine of
-//!   their own, which weighs near keys one by one.
+//!   their own, which weighs near keys one by one. [`hedgehog_distillation`] learns hedgehog's maps from
+//!   softmax attention.
 //! * **Low rank** ([`LINFORMER`], [`NYSTROM`], [`LIGHTSANS`]): a few rows stand for all keys and values
 //!   of a history, and softmax goes over them. No causal form.
 //! * **Gated recurrences** ([`RETNET`], [`GLA`], [`DELTANET`], [`GATED_DELTANET`], [`SELECTIVE_SCAN`]):
@@ -41,6 +42,7 @@ mod recurrent;
 mod support;
 
 pub use feature::maps::cosformer::VARIANT as COSFORMER;
+pub use feature::maps::distillation::{Distillation, hedgehog_distillation};
 pub use feature::maps::elu::VARIANT as ELU;
 pub use feature::maps::favor::VARIANT as FAVOR;
 pub use feature::maps::hedgehog::VARIANT as HEDGEHOG;
