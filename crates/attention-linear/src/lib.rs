@@ -5,7 +5,9 @@
 //! * **Feature maps** ([`ELU`], [`RELU`], [`FAVOR`], [`RFA`], [`COSFORMER`], [`LINREC`], [`HEDGEHOG`]):
 //!   O_i = φ(q_i)ᵀ Σ_j φ(k_j) v_jᵀ / φ(q_i)ᵀ Σ_j φ(k_j), where the sum over keys is shared by all
 //!   queries that see them. Causal masks are scanned in chunks. They share one engine and differ in
-//!   feature map and normaliser.
+//!   feature map and normaliser. Features of second degree ([`BASED`], [`REBASED`]) have an engine of
+//!   their own, which weighs near keys one by one. [`hedgehog_distillation`] learns hedgehog's maps from
+//!   softmax attention.
 //! * **Low rank** ([`LINFORMER`], [`NYSTROM`], [`LIGHTSANS`]): a few rows stand for all keys and values
 //!   of a history, and softmax goes over them. No causal form.
 //! * **Gated recurrences** ([`RETNET`], [`GLA`], [`DELTANET`], [`GATED_DELTANET`], [`SELECTIVE_SCAN`]):
@@ -40,6 +42,7 @@ mod recurrent;
 mod support;
 
 pub use feature::maps::cosformer::VARIANT as COSFORMER;
+pub use feature::maps::distillation::{Distillation, hedgehog_distillation};
 pub use feature::maps::elu::VARIANT as ELU;
 pub use feature::maps::favor::VARIANT as FAVOR;
 pub use feature::maps::hedgehog::VARIANT as HEDGEHOG;
@@ -47,5 +50,7 @@ pub use feature::maps::linrec::VARIANT as LINREC;
 pub use feature::maps::projection::projection;
 pub use feature::maps::relu::VARIANT as RELU;
 pub use feature::maps::rfa::VARIANT as RFA;
+pub use feature::quadratic::based::VARIANT as BASED;
+pub use feature::quadratic::rebased::VARIANT as REBASED;
 pub use low_rank::{LIGHTSANS, LINFORMER, NYSTROM};
 pub use recurrent::{DELTANET, GATED_DELTANET, GLA, RETNET, SELECTIVE_SCAN};

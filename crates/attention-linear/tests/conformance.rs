@@ -2,7 +2,7 @@
 
 use attention::conformance::hold;
 use attention::simd::Isa;
-use attention_linear::{COSFORMER, ELU, FAVOR, HEDGEHOG, LINREC, RELU, RFA};
+use attention_linear::{BASED, COSFORMER, ELU, FAVOR, HEDGEHOG, LINREC, REBASED, RELU, RFA};
 
 /// On every instruction set that the machine has.
 fn everywhere(variant: &attention::Variant, settings: &[(&str, &str)]) {
@@ -61,4 +61,38 @@ fn rfa() {
 #[test]
 fn hedgehog() {
     everywhere(&HEDGEHOG, &[]);
+}
+
+#[test]
+fn rebased() {
+    everywhere(&REBASED, &[("dim", "5")]);
+}
+
+#[test]
+fn rebased_without_a_projection() {
+    everywhere(&REBASED, &[("dim", "0")]);
+}
+
+#[test]
+fn based() {
+    everywhere(&BASED, &[]);
+}
+
+#[test]
+fn based_with_a_wider_window() {
+    everywhere(&BASED, &[("dim", "5"), ("window", "192")]);
+}
+
+#[test]
+fn based_without_a_window() {
+    everywhere(&BASED, &[("dim", "0"), ("window", "0")]);
+}
+
+#[test]
+fn second_degree_near_the_ends_of_its_ranges() {
+    for settings in [[("dim", "64")], [("dim", "0")]] {
+        hold(&BASED, &settings).unwrap();
+        hold(&REBASED, &settings).unwrap();
+    }
+    hold(&BASED, &[("window", "256")]).unwrap();
 }

@@ -7,14 +7,14 @@ use attention::{
     Attention, Error, OutputMut, Prepared, Problem, Scratch, Shape, Tensors as Own, Variant,
     Workers,
 };
-use attention_linear::{COSFORMER, ELU, FAVOR, HEDGEHOG, LINREC, RELU, RFA};
+use attention_linear::{BASED, COSFORMER, ELU, FAVOR, HEDGEHOG, LINREC, REBASED, RELU, RFA};
 use common::{Tensors, build, run};
 use ndarray::{Array4, ArrayView4, s};
 
 type Settings<'s> = &'s [(&'static str, &'static str)];
 
 /// Every map that can be kept between calls.
-const ALL: [(&Variant, Settings<'_>); 9] = [
+const ALL: [(&Variant, Settings<'_>); 13] = [
     (&ELU, &[]),
     (&RELU, &[]),
     (&FAVOR, &[("features", "40")]),
@@ -24,6 +24,10 @@ const ALL: [(&Variant, Settings<'_>); 9] = [
     (&COSFORMER, &[("horizon", "20000")]),
     (&LINREC, &[]),
     (&HEDGEHOG, &[]),
+    (&REBASED, &[("dim", "6")]),
+    (&BASED, &[("dim", "6")]),
+    (&BASED, &[("dim", "6"), ("window", "128")]),
+    (&BASED, &[("dim", "0"), ("window", "0")]),
 ];
 
 fn answer(state: &dyn Prepared, q: ArrayView4<'_, f32>, dv: usize) -> Array4<f32> {

@@ -33,6 +33,8 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::COSFORMER,
     &attention_linear::LINREC,
     &attention_linear::HEDGEHOG,
+    &attention_linear::BASED,
+    &attention_linear::REBASED,
     &attention_linear::LINFORMER,
     &attention_linear::NYSTROM,
     &attention_linear::LIGHTSANS,

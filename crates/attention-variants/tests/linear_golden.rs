@@ -17,9 +17,6 @@ const BOUND: f64 = 2e-6;
 /// where most rows see nothing.
 const DELTA_RULE: f64 = 2.5e-6;
 
-/// Values that stand ready for variants, or settings of them, that the registry does not have yet.
-const AHEAD: [&str; 2] = ["based", "rebased"];
-
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
 const WHOLE: usize = 200;
 const FIRST_CHECK: u64 = 100;
@@ -123,15 +120,6 @@ impl Case {
         format!("{}{parameters}: {}", self.variant, self.name)
     }
 
-    fn is_ahead(&self) -> bool {
-        let label = self.label();
-        let begins = |with: &&str| {
-            let rest = label.strip_prefix(with);
-            rest.is_some_and(|rest| rest.starts_with([' ', ':']))
-        };
-        AHEAD.iter().any(begins)
-    }
-
     fn mask(&self) -> Mask {
         let mask = match self.mask.as_str() {
             "full" => Mask::full(),
@@ -225,15 +213,6 @@ fn they_and_their_gradients_are_those_of_pytorch() {
         serde_json::from_str(include_str!("golden/linear_attention.json")).expect("valid JSON");
     let mut wrong = 0;
     for case in cases {
-        if case.is_ahead() {
-            let built = case.build().is_ok();
-            assert!(
-                !built,
-                "{} is there now: take it off the list",
-                case.label()
-            );
-            continue;
-        }
         let mut errors = Vec::new();
         let answered = case.errors(&mut errors);
         let mut line = format!("{:60}", case.label());

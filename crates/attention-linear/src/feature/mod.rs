@@ -11,6 +11,7 @@
 //! * `scan.rs`, `state.rs`, `units.rs`: a task, the state that it carries, and the units of features
 //!   that are kept as logarithms
 //! * `backward/`: gradients; `prepared.rs`: a state kept between calls
+//! * `quadratic/`: weights of second degree, which have an engine of their own
 //! * `kernels/`, `sheet.rs`: all that touches vectors or other tasks' tensors
 
 mod backward;
@@ -20,6 +21,7 @@ mod map;
 pub(crate) mod maps;
 mod plan;
 mod prepared;
+pub(crate) mod quadratic;
 mod scan;
 mod sheet;
 mod state;

@@ -229,7 +229,7 @@ fn plan_backward(extent: Extent, geometry: &Geometry) -> Plan<'_> {
 }
 
 /// Tasks, each with so many floats of its own.
-fn apart<'f, T: Send + 'f>(
+pub(super) fn apart<'f, T: Send + 'f>(
     tasks: impl Iterator<Item = T> + Send + 'f,
     floats: &'f mut [f32],
     count: impl Fn(&T) -> usize + Send + 'f,
@@ -248,7 +248,7 @@ fn clear((dk, dv): keys::Sheets<'_, '_>, task: &Task<'_>, keys: std::ops::Range<
 }
 
 /// Adds a task's gradients of its key head's tensors, which lie one behind the other.
-fn add_learned(
+pub(super) fn add_learned(
     out: &mut Gradients,
     names: &[&'static str],
     key_head: usize,

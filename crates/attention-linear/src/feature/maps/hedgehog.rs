@@ -30,7 +30,7 @@ pub static VARIANT: Variant = Variant {
     build: |parameters| Linear::build(parameters, Hedgehog),
 };
 
-const MAPS: [&str; 2] = ["query_map", "key_map"];
+pub(super) const MAPS: [&str; 2] = ["query_map", "key_map"];
 
 struct Hedgehog;
 

@@ -1,6 +1,7 @@
 //! The feature maps, a file each.
 
 pub(crate) mod cosformer;
+pub(crate) mod distillation;
 mod elementwise;
 pub(crate) mod elu;
 pub(crate) mod favor;
