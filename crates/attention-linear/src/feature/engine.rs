@@ -28,7 +28,7 @@ impl Engine<'_> {
         scratch: &mut Scratch,
     ) {
         let geometry = problem.geometry();
-        let plan = Plan::of(geometry);
+        let plan = Plan::of(geometry).for_width(self.extent.width);
         let sizes = sizes(self.extent, geometry);
         let memory = Memory::of(&plan, sizes, workers.threads());
         let (states, buffers) = scratch.part(memory.total()).split_at_mut(memory.states);
@@ -107,7 +107,8 @@ impl Engine<'_> {
 
     /// Bytes of working memory on `threads` workers.
     pub(crate) fn scratch_bytes(extent: Extent, geometry: &Geometry, threads: usize) -> u64 {
-        let memory = Memory::of(&Plan::of(geometry), sizes(extent, geometry), threads);
+        let plan = Plan::of(geometry).for_width(extent.width);
+        let memory = Memory::of(&plan, sizes(extent, geometry), threads);
         Scratch::bytes_for(1, memory.total())
     }
 
@@ -116,7 +117,7 @@ impl Engine<'_> {
     /// a chunk of a causal mask.
     pub(crate) fn cost(extent: Extent, geometry: &Geometry, threads: usize) -> Cost {
         let shape = geometry.shape();
-        let plan = Plan::of(geometry);
+        let plan = Plan::of(geometry).for_width(extent.width);
         let (m, dv) = (extent.width as u64, shape.dv as u64);
         let token = extent.flops + 2 * m * (dv + 1);
         let mut flops = 0;
@@ -127,9 +128,9 @@ impl Engine<'_> {
             let pieces = history.pieces();
             let ahead = pieces.checked_sub(1).map_or(0, |p| history.piece(p).end) as u64;
             let inside: u64 = (0..queries)
-                .step_by(super::map::CHUNK)
+                .step_by(history.step())
                 .map(|first| {
-                    let end = queries.min(first + super::map::CHUNK);
+                    let end = queries.min(first + history.step());
                     let width = history.end(end - 1) - history.end(first);
                     (width * (end - first)) as u64
                 })

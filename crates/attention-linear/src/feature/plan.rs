@@ -18,6 +18,8 @@ pub(super) struct Plan<'g> {
     geometry: &'g Geometry,
     /// Most queries of a task.
     rows: usize,
+    /// Most queries of a chunk where not all see the same keys.
+    step: usize,
 }
 
 /// One task: a run of queries of one history, in all heads that share a key head.
@@ -66,7 +68,20 @@ impl<'g> Plan<'g> {
         let shape = geometry.shape();
         let few = shape.b * shape.hkv < ENOUGH;
         let rows = if few { SEGMENT } else { usize::MAX };
-        Self { geometry, rows }
+        Self {
+            geometry,
+            rows,
+            step: CHUNK,
+        }
+    }
+
+    /// The same for features of that width: a triangle costs C²·(m + Dv), writing to the state m·Dv once
+    /// a chunk, so that few features do with half the chunk.
+    pub(super) fn for_width(self, width: usize) -> Self {
+        Self {
+            step: if width <= 2 * CHUNK { CHUNK / 2 } else { CHUNK },
+            ..self
+        }
     }
 
     pub(super) fn history(&self, sequence: usize) -> History<'g> {
@@ -75,6 +90,7 @@ impl<'g> Plan<'g> {
         History {
             mask,
             rows: if long { self.rows } else { usize::MAX },
+            step: self.step,
         }
     }
 
@@ -127,6 +143,7 @@ impl<'g> Plan<'g> {
         Self {
             geometry,
             rows: usize::MAX,
+            step: CHUNK,
         }
     }
 
@@ -160,6 +177,7 @@ pub(super) struct History<'g> {
     pub(super) mask: SequenceMask<'g>,
     /// Most queries of a segment.
     rows: usize,
+    step: usize,
 }
 
 impl History<'_> {
@@ -198,6 +216,15 @@ impl History<'_> {
         queries.start..first.unwrap_or(queries.end)
     }
 
+    /// Most queries of a chunk.
+    pub(super) fn step(&self) -> usize {
+        if self.all_see_the_same() {
+            CHUNK
+        } else {
+            self.step
+        }
+    }
+
     /// The other queries of a segment in chunks.
     pub(super) fn chunks(
         &self,
@@ -205,10 +232,11 @@ impl History<'_> {
     ) -> impl DoubleEndedIterator<Item = (usize, Chunk)> + '_ {
         let (queries, known) = (self.segment(segment), self.known(segment));
         let start = self.blind(queries.clone()).end;
-        let count = (queries.end - start).div_ceil(CHUNK);
+        let step = self.step();
+        let count = (queries.end - start).div_ceil(step);
         (0..count).map(move |n| {
-            let first = start + n * CHUNK;
-            let end = queries.end.min(first + CHUNK);
+            let first = start + n * step;
+            let end = queries.end.min(first + step);
             let held = match n {
                 0 => known,
                 _ => self.end(first - 1).max(known),

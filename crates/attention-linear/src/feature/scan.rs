@@ -166,7 +166,7 @@ impl<'s, 'e> Scan<'s, 'e> {
                     self.answer_chunk(&head, chunk.first, ends, inside.clone(), out);
                 }
                 if !inside.is_empty() {
-                    let next = ahead(lead.k, inside.start + CHUNK..inside.end + CHUNK);
+                    let next = ahead(lead.k, inside.end..inside.end + inside.len());
                     self.absorb_loaded(inside.len(), next);
                     if self.engine.extent.logarithmic {
                         self.state.raise(self.peaks);
@@ -259,7 +259,7 @@ impl<'s, 'e> Scan<'s, 'e> {
         let sizes = (n, s.width(), s.value());
         let sums = rows_mut(self.sums, s.value());
         let slots = out.ahead(head.sequence, head.head, first, n);
-        let mut next = ahead(head.q, first + CHUNK..first + CHUNK + n);
+        let mut next = ahead(head.q, first + n..first + 2 * n);
         if inside.is_empty() {
             next = next.and(slots);
         }
@@ -277,7 +277,7 @@ impl<'s, 'e> Scan<'s, 'e> {
                 (phi_q, rows(self.across, CHUNK), s.width()),
                 &seen[..n],
                 (self.products, &[0.0; CHUNK], totals),
-                ahead(head.v, inside.start + CHUNK..inside.end + CHUNK),
+                ahead(head.v, inside.end..inside.end + inside.len()),
             );
             let v = rows(self.v, s.value());
             for (group, seen) in seen[..n].chunks(LANES).enumerate() {

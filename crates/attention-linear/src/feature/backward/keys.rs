@@ -66,7 +66,7 @@ fn load_chunk(
     sheets: Sheets<'_, '_>,
 ) {
     let (isa, s, n) = (pass.engine.isa, pass.sizes, keys.len());
-    let next = keys.start.saturating_sub(CHUNK)..keys.start;
+    let next = keys.start.saturating_sub(n)..keys.start;
     pass.turn();
     from_state(pass, lead, keys, next, sheets);
     let phi = rows(pass.phi_k, s.feature());
@@ -146,7 +146,7 @@ fn add(
             pass.d_phi,
         );
     }
-    let next = first.saturating_sub(CHUNK)..first;
+    let next = first.saturating_sub(n)..first;
     let next = ahead(head.q, next.clone()).and(ahead(sources.d_o(head), next));
     pass.add_queries(d_totals, false, next);
 }

@@ -221,11 +221,12 @@ impl Engine<'_> {
 
 /// Norms of columns are those of all keys, for which histories stay whole.
 fn plan_backward(extent: Extent, geometry: &Geometry) -> Plan<'_> {
-    if extent.normaliser == Normaliser::KeyColumns {
+    let plan = if extent.normaliser == Normaliser::KeyColumns {
         Plan::whole(geometry)
     } else {
         Plan::of(geometry)
-    }
+    };
+    plan.for_width(extent.width)
 }
 
 /// Tasks, each with so many floats of its own.

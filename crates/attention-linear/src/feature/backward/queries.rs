@@ -160,7 +160,7 @@ fn gradients_ahead(
     head: &Head<'_>,
     queries: Range<usize>,
 ) -> Ahead {
-    let next = queries.start + CHUNK..queries.end + CHUNK;
+    let next = queries.end..queries.end + queries.len();
     let gradient = ahead(sources.d_o(head), next.clone());
     if pass.engine.extent.normaliser.divides_rows() {
         gradient.and(ahead(sources.o(head), next))
@@ -227,7 +227,7 @@ fn answer(
         }
     }
     scale_rows(isa, rows_mut(pass.g, s.value()), factors, s.value());
-    let of_queries = ahead(head.q, queries.start + CHUNK..queries.end + CHUNK);
+    let of_queries = ahead(head.q, queries.end..queries.end + n);
     let slots = dq.ahead(head.sequence, head.head, first, n);
     pass.through_state(false, d_totals, of_queries.and(slots));
     if !inside.is_empty() {

@@ -1,6 +1,6 @@
 //! What a task's walk over its queries leaves for the walk over its keys.
 
-use crate::feature::map::{CHUNK, Normaliser};
+use crate::feature::map::Normaliser;
 use crate::feature::plan::Task;
 use crate::feature::state::Sizes;
 
@@ -24,7 +24,7 @@ pub(super) struct Store<'a> {
 
 fn parts(sizes: Sizes, task: &Task<'_>, group: usize) -> [usize; 6] {
     let rows = task.history.segment(task.segment).len();
-    let chunks = rows.div_ceil(CHUNK);
+    let chunks = rows.div_ceil(task.history.step());
     let when = |so: bool, n: usize| if so { n } else { 0 };
     [
         group * rows,
