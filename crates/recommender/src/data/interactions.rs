@@ -147,6 +147,45 @@ impl Interactions {
             .collect()
     }
 
+    /// The events of some users and some items alone, both renumbered without changing their order.
+    pub(crate) fn restricted(&self, users: &[bool], items: &[bool], label: &str) -> Self {
+        let mut renumbered = vec![0u32; items.len()];
+        let mut item_names = Names::default();
+        for (item, _) in items.iter().enumerate().filter(|&(_, &kept)| kept) {
+            renumbered[item] = item_names.len() as u32;
+            item_names.push(self.item_names.get(item));
+        }
+        let mut offsets = vec![0];
+        let mut kept_items = Vec::new();
+        let mut times = self.times.as_ref().map(|_| Vec::new());
+        let mut user_names = Names::default();
+        for (user, _) in users.iter().enumerate().filter(|&(_, &kept)| kept) {
+            user_names.push(self.user_names.get(user));
+            for event in self.offsets[user]..self.offsets[user + 1] {
+                let item = self.items[event] as usize;
+                if items[item] {
+                    kept_items.push(renumbered[item]);
+                    if let (Some(kept), Some(all)) = (&mut times, &self.times) {
+                        kept.push(all[event]);
+                    }
+                }
+            }
+            offsets.push(kept_items.len());
+        }
+        let label = format!("{label} of {}", self.checksum);
+        let checksum = content_checksum(&label, &offsets, &kept_items, times.as_deref());
+        Self::from_parts(offsets, kept_items, times, user_names, item_names, checksum)
+    }
+
+    /// Number of events of every item, by item index.
+    pub fn item_counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.items()];
+        for &item in &self.items {
+            counts[item as usize] += 1;
+        }
+        counts
+    }
+
     /// Sizes, lengths, padding waste and share of ties, in one pass.
     pub fn statistics(&self) -> LogStatistics {
         LogStatistics::of(self)

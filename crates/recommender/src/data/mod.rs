@@ -2,7 +2,7 @@
 
 mod error;
 mod format;
-mod gather;
+pub(crate) mod gather;
 mod interactions;
 mod names;
 mod reading;

@@ -63,3 +63,31 @@ pub(crate) fn histories(log: &Interactions) -> Vec<String> {
         })
         .collect()
 }
+
+/// A file under the folder named by `ATTNBENCH_DATA`; `None`, with a message, where it is not there.
+pub(crate) fn public_path(file: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("ATTNBENCH_DATA").map(PathBuf::from) else {
+        println!(
+            "skipped: ATTNBENCH_DATA is not set; point it at a folder with public interaction logs"
+        );
+        return None;
+    };
+    let path = folder.join(file);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// The log in such a file.
+pub(crate) fn public_log(file: &str, format: &str) -> Option<Interactions> {
+    Some(read_log(&public_path(file)?, &format.parse().unwrap()).unwrap())
+}
+
+pub(crate) fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+}
