@@ -3,24 +3,9 @@
 mod support;
 
 use recommender::{LogFormat, detect_format};
-use support::{LogFile, gzip, histories};
+use support::{LogFile, gzip, histories, read};
 
-/// Reads under the named format and under `auto`, which must agree, and answers with the histories and times.
-fn read(name: &str, content: &str, format: &str) -> (Vec<String>, Vec<Option<Vec<i64>>>) {
-    let file = LogFile::new(name, content);
-    let log = file.read(format).unwrap();
-    assert_eq!(
-        log,
-        file.read("auto").unwrap(),
-        "auto took it for {}",
-        detect_format(&file.path()).unwrap()
-    );
-    let times = (0..log.users())
-        .map(|user| log.times(user).map(<[i64]>::to_vec))
-        .collect();
-    (histories(&log), times)
-}
-
+/// The histories that most texts here stand for.
 const IN_TIME: [&str; 2] = ["7: c a b", "3: a c"];
 
 #[test]
@@ -207,7 +192,10 @@ fn format_strings_round_trip() {
         "movielens-data",
         "movielens-dat",
         "movielens-csv",
+        "amazon-ratings",
+        "amazon-ratings-2018",
         "recbole",
+        "mind",
         "pairs",
         "sequences",
         "csv",
@@ -217,6 +205,9 @@ fn format_strings_round_trip() {
     }
     for text in [
         "table",
+        "jsonl",
+        "jsonl:user=reviewerID,time=none",
+        "parquet:item=a\\,b",
         "table:delimiter=semicolon",
         "csv:user=a b,item=c\\,d",
         "tsv:time=none",
@@ -226,12 +217,13 @@ fn format_strings_round_trip() {
     }
     let refused = |text: &str| text.parse::<LogFormat>().unwrap_err().to_string();
     assert_eq!(
-        refused("parquet"),
-        "log format `parquet`: no such format; expected auto, csv, tsv, table, movielens-data, movielens-dat, movielens-csv, \
-         recbole, pairs or sequences"
+        refused("feather"),
+        "log format `feather`: no such format; expected auto, csv, tsv, table, jsonl, parquet, movielens-data, movielens-dat, \
+         movielens-csv, amazon-ratings, amazon-ratings-2018, recbole, mind, pairs or sequences"
     );
     assert!(refused("pairs:user=x").contains("pairs takes no options"));
     assert!(refused("csv:who=x").contains("no option `who`"));
+    assert!(refused("jsonl:delimiter=tab").contains("no option `delimiter`"));
     assert!(refused("csv:user").contains("option `user` has no value"));
     assert!(refused("table:delimiter=ab").contains("delimiter `ab` is not one character"));
     assert!(refused("table:delimiter=\"").contains("cannot stand between fields"));

@@ -5,7 +5,7 @@ mod support;
 use support::public_log;
 
 /// File, format it is, users, items, events.
-const LOGS: [(&str, &str, [usize; 3]); 5] = [
+const LOGS: [(&str, &str, [usize; 3]); 6] = [
     ("ml-1m/ml-1m.txt.gz", "pairs", [6_040, 3_416, 999_611]),
     ("ml-100k/ml-100k.inter", "recbole", [943, 1_682, 100_000]),
     (
@@ -22,6 +22,11 @@ const LOGS: [(&str, &str, [usize; 3]); 5] = [
         "movietweetings-100k/ratings.dat",
         "movielens-dat",
         [16_554, 10_506, 100_000],
+    ),
+    (
+        "mind-subset/behaviors.tsv",
+        "mind",
+        [4_637, 17_628, 146_474],
     ),
 ];
 

@@ -50,11 +50,20 @@ pub(crate) struct Gather<'a> {
     item_of: Vec<u32>,
     time_of: Vec<i64>,
     timed: bool,
+    times_known: bool,
 }
 
 impl<'a> Gather<'a> {
     pub(crate) fn new(timed: bool) -> Self {
         Self::with_limit(timed, u32::MAX)
+    }
+
+    /// Times order the events and are not kept: they say what came before what, not when.
+    pub(crate) fn ordered() -> Self {
+        Self {
+            times_known: false,
+            ..Self::new(true)
+        }
     }
 
     pub(crate) fn with_limit(timed: bool, limit: u32) -> Self {
@@ -65,6 +74,7 @@ impl<'a> Gather<'a> {
             item_of: Vec::new(),
             time_of: Vec::new(),
             timed,
+            times_known: timed,
         }
     }
 
@@ -121,7 +131,7 @@ impl<'a> Gather<'a> {
                 );
             }
         }
-        let times = self.timed.then_some(times);
+        let times = self.times_known.then_some(times);
         Interactions::from_parts(
             offsets,
             items,

@@ -7,6 +7,7 @@ mod holdout;
 mod jagged;
 mod k_core;
 mod leakage;
+mod source;
 mod split;
 
 pub use cases::{Case, Cases, Part, Targets};
@@ -16,4 +17,5 @@ pub use holdout::Holdout;
 pub use jagged::JaggedBatch;
 pub use k_core::k_core;
 pub use leakage::Leakage;
+pub use source::{Cache, LogSource};
 pub use split::Split;

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use recommender::{Interactions, LogError, LogFormat, read_log};
+use recommender::{Interactions, LogError, LogFormat, detect_format, read_log};
 
 /// A file that lives as long as this value.
 pub(crate) struct LogFile {
@@ -90,4 +90,24 @@ pub(crate) fn pool(threads: usize) -> rayon::ThreadPool {
         .num_threads(threads)
         .build()
         .unwrap()
+}
+
+/// Reads under the named format and under `auto`, which must agree, and answers with the histories and times.
+pub(crate) fn read(
+    name: &str,
+    content: &str,
+    format: &str,
+) -> (Vec<String>, Vec<Option<Vec<i64>>>) {
+    let file = LogFile::new(name, content);
+    let log = file.read(format).unwrap();
+    assert_eq!(
+        log,
+        file.read("auto").unwrap(),
+        "auto took it for {}",
+        detect_format(&file.path()).unwrap()
+    );
+    let times = (0..log.users())
+        .map(|user| log.times(user).map(<[i64]>::to_vec))
+        .collect();
+    (histories(&log), times)
 }

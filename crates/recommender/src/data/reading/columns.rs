@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::records::Records;
 use super::time::{NoTime, parse_time};
-use crate::data::error::{LogError, shortened};
+use crate::data::error::{Location, LogError, shortened};
 use crate::data::gather::{Full, Gather};
 
 /// Which field is what.
@@ -17,13 +17,14 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Columns of a format without a header, user and item first.
-    pub(super) fn fixed(names: &[&str], time: Option<usize>) -> Self {
+    /// Columns of a format without a header: by the names `user`, `item` and `time`, if any.
+    pub(super) fn fixed(names: &[&str]) -> Self {
+        let place = |name| names.iter().position(|other| *other == name);
         Self {
             names: names.iter().map(|name| name.to_string()).collect(),
-            user: 0,
-            item: 1,
-            time,
+            user: place("user").unwrap_or(0),
+            item: place("item").unwrap_or(1),
+            time: place("time"),
         }
     }
 }
@@ -41,21 +42,21 @@ pub(super) fn read_columns<'a>(
             Some(field) => {
                 let text = records.fields[field].as_ref();
                 parse_time(text)
-                    .map_err(|why| bad_time(&records, field, &columns.names[field], text, why))?
+                    .map_err(|why| bad_time(records.at(field, &columns.names[field]), text, why))?
             }
             None => 0,
         };
-        let user = gather
-            .user(user)
-            .map_err(|full| too_many(&records, columns, columns.user, full))?;
-        gather
-            .event(user, item, time)
-            .map_err(|full| too_many(&records, columns, columns.item, full))?;
+        let user = gather.user(user).map_err(|full| {
+            too_many(records.at(columns.user, &columns.names[columns.user]), full)
+        })?;
+        gather.event(user, item, time).map_err(|full| {
+            too_many(records.at(columns.item, &columns.names[columns.item]), full)
+        })?;
     }
     Ok(gather)
 }
 
-fn check_count(records: &Records<'_, '_>, columns: &Columns) -> Result<(), LogError> {
+pub(super) fn check_count(records: &Records<'_, '_>, columns: &Columns) -> Result<(), LogError> {
     let (found, expected) = (records.fields.len(), columns.names.len());
     if found == expected {
         return Ok(());
@@ -98,13 +99,7 @@ fn token<'a>(
     Ok(trimmed)
 }
 
-fn bad_time(
-    records: &Records<'_, '_>,
-    field: usize,
-    name: &str,
-    text: &str,
-    why: NoTime,
-) -> LogError {
+pub(super) fn bad_time(at: Box<Location>, text: &str, why: NoTime) -> LogError {
     let (expected, advice) = match why {
         NoTime::Fraction => (
             "a whole number",
@@ -119,17 +114,17 @@ fn bad_time(
             "convert the column, or read the log in file order (time=none)",
         ),
     };
-    LogError::BadTime {
-        at: records.at(field, name),
+    LogError::BadField {
+        at,
         found: shortened(text),
         expected,
         advice,
     }
 }
 
-fn too_many(records: &Records<'_, '_>, columns: &Columns, field: usize, full: Full) -> LogError {
+pub(super) fn too_many(at: Box<Location>, full: Full) -> LogError {
     LogError::TooMany {
-        at: records.at(field, &columns.names[field]),
+        at,
         what: full.what,
         limit: full.limit,
     }

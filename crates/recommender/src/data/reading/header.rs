@@ -1,5 +1,7 @@
 //! Headers: which column is the user, the item, the time.
 
+use std::path::Path;
+
 use super::columns::Columns;
 use super::records::Records;
 use crate::data::error::{LogError, shortened};
@@ -7,7 +9,7 @@ use crate::data::error::{LogError, shortened};
 /// Delimiters tried on a header, in this order.
 pub(super) const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
 
-const USER_NAMES: &[&str] = &[
+pub(super) const USER_NAMES: &[&str] = &[
     "userid",
     "user",
     "uid",
@@ -21,7 +23,7 @@ const USER_NAMES: &[&str] = &[
     "clientid",
     "sessionid",
 ];
-const ITEM_NAMES: &[&str] = &[
+pub(super) const ITEM_NAMES: &[&str] = &[
     "itemid",
     "item",
     "iid",
@@ -30,8 +32,8 @@ const ITEM_NAMES: &[&str] = &[
     "stockcode",
     "productid",
     "product",
-    "asin",
     "parentasin",
+    "asin",
     "articleid",
     "newsid",
     "trackid",
@@ -40,7 +42,7 @@ const ITEM_NAMES: &[&str] = &[
     "businessid",
     "sku",
 ];
-const TIME_NAMES: &[&str] = &[
+pub(super) const TIME_NAMES: &[&str] = &[
     "timestamp",
     "ts",
     "time",
@@ -60,16 +62,17 @@ pub(super) fn table(
     time: Option<&str>,
 ) -> Result<Columns, LogError> {
     let names = read_names(records)?;
-    let user =
-        find(&names, user, USER_NAMES).ok_or_else(|| missing(records, &names, "user", user))?;
-    let item =
-        find(&names, item, ITEM_NAMES).ok_or_else(|| missing(records, &names, "item", item))?;
+    let user = find(&names, user, USER_NAMES)
+        .ok_or_else(|| missing(records.path, records.line, &names, "user", user))?;
+    let item = find(&names, item, ITEM_NAMES)
+        .ok_or_else(|| missing(records.path, records.line, &names, "item", item))?;
     let time = match time {
         None => None,
         // Nothing but users and items: such a log can only be in time order.
         Some("") if names.len() == 2 => None,
         Some(name) => Some(
-            find(&names, name, TIME_NAMES).ok_or_else(|| missing(records, &names, "time", name))?,
+            find(&names, name, TIME_NAMES)
+                .ok_or_else(|| missing(records.path, records.line, &names, "time", name))?,
         ),
     };
     Ok(Columns {
@@ -91,8 +94,9 @@ pub(super) fn recbole(records: &mut Records<'_, '_>) -> Result<Columns, LogError
                 .to_string()
         })
         .collect();
-    let named =
-        |role, names| find(&bare, "", names).ok_or_else(|| missing(records, &typed, role, ""));
+    let named = |role, names| {
+        find(&bare, "", names).ok_or_else(|| missing(records.path, records.line, &typed, role, ""))
+    };
     let (user, item) = (named("user", USER_NAMES)?, named("item", ITEM_NAMES)?);
     let time = match bare.len() {
         2 => None,
@@ -137,6 +141,12 @@ pub(super) fn delimiter(text: &str, user: &str, item: &str) -> char {
     fitting.or_else(frequent).unwrap_or(',')
 }
 
+/// Whether a tab-separated line names no item column, as a file without a header.
+pub(super) fn names_no_item(line: &str) -> bool {
+    let names: Vec<String> = line.split('\t').map(str::to_string).collect();
+    find(&names, "", ITEM_NAMES).is_none()
+}
+
 /// Whether every field of a tab-separated line is `name:type` with a type of RecBole.
 pub(super) fn is_recbole(header: &str) -> bool {
     const TYPES: [&str; 4] = ["token", "token_seq", "float", "float_seq"];
@@ -147,7 +157,7 @@ pub(super) fn is_recbole(header: &str) -> bool {
     })
 }
 
-fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
+pub(super) fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
     if !records.advance()? {
         let expected = "a header line with column names, then one event a line".to_string();
         return Err(LogError::Empty {
@@ -163,7 +173,7 @@ fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
         .collect())
 }
 
-fn find(names: &[String], wanted: &str, common: &[&str]) -> Option<usize> {
+pub(super) fn find(names: &[String], wanted: &str, common: &[&str]) -> Option<usize> {
     if !wanted.is_empty() {
         return names.iter().position(|name| name == wanted);
     }
@@ -180,8 +190,9 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-fn missing(
-    records: &Records<'_, '_>,
+pub(super) fn missing(
+    path: &Path,
+    line: usize,
     names: &[String],
     role: &'static str,
     wanted: &str,
@@ -197,8 +208,8 @@ fn missing(
         .filter(|(similarity, _)| !wanted.is_empty() && *similarity >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     LogError::MissingColumn {
-        path: records.path.to_path_buf(),
-        line: records.line,
+        path: path.to_path_buf(),
+        line,
         role,
         wanted: (!wanted.is_empty()).then(|| wanted.into()),
         columns: names.iter().map(|name| shortened(name)).collect(),
@@ -206,6 +217,7 @@ fn missing(
         advice: match role {
             "user" => "name the column (user=NAME), or another delimiter or format",
             "item" => "name the column (item=NAME), or another delimiter or format",
+            "title" | "category" => "name one of these columns, or leave the name empty",
             _ => "name the column (time=NAME), or read the log in file order (time=none)",
         },
     }
