@@ -35,11 +35,11 @@ fn amazon_ratings_are_told_by_which_column_holds_products() {
 #[test]
 fn json_lines_find_the_keys_of_both_amazon_editions() {
     let old = r#"{"reviewerID": "7", "asin": "a", "overall": 5.0, "reviewText": "{\"q\": 1}", "unixReviewTime": 20}
-{"asin": "a", "reviewerID": "3", "unixReviewTime": 1}
+{"overall": 4, "asin": "a", "reviewerID": "3", "unixReviewTime": 1}
 
-{"reviewerID": "7", "asin": "b", "unixReviewTime": 20.0}
-{"reviewerID": 7, "asin": "c", "unixReviewTime": "19"}
-{"reviewerID": "3", "asin": "c", "unixReviewTime": 1}
+{"overall": 3.5, "reviewerID": "7", "asin": "b", "unixReviewTime": 20.0}
+{"overall": 2, "reviewerID": 7, "asin": "c", "unixReviewTime": "19"}
+{"overall": 1, "reviewerID": "3", "asin": "c", "unixReviewTime": 1}
 "#;
     let (found, times) = read("reviews.json", old, "jsonl");
     assert_eq!(found, IN_TIME);
@@ -48,6 +48,7 @@ fn json_lines_find_the_keys_of_both_amazon_editions() {
         .read("auto")
         .unwrap();
     assert_eq!(histories(&packed), IN_TIME);
+    assert_eq!(packed.ratings(0), Some(&[2.0, 5.0, 3.5][..]));
     let new = r#"{"rating": 5.0, "asin": "x", "parent_asin": "a", "user_id": "7", "timestamp": 1588687728923}
 {"rating": 1.0, "asin": "y", "parent_asin": "c", "user_id": "7", "timestamp": 1588687728922}
 "#;
@@ -93,7 +94,7 @@ fn a_broken_object_and_a_missing_key_say_where() {
     let file = LogFile::new("r.jsonl", "{\"user\": 1, \"item\": null, \"time\": 3}\n");
     assert!(
         file.error("auto")
-            .contains("column 2 (item): found `null`, expected a text or a number")
+            .contains("column 1 (item): found `null`, expected a text or a number")
     );
 }
 

@@ -21,6 +21,29 @@ fn source(path: PathBuf) -> LogSource {
     }
 }
 
+#[test]
+fn a_source_is_what_a_configuration_names() {
+    let text = r#"{"path": "log.csv", "format": "csv:item=sku", "user-minimum": 5}"#;
+    let named: LogSource = serde_json::from_str(text).unwrap();
+    let expected = LogSource {
+        format: "csv:item=sku".parse().unwrap(),
+        user_minimum: 5,
+        ..source("log.csv".into())
+    };
+    assert_eq!(named, expected);
+    assert_eq!(
+        serde_json::from_str::<LogSource>(&serde_json::to_string(&named).unwrap()).unwrap(),
+        named
+    );
+    let error = serde_json::from_str::<LogSource>(r#"{"path": "x", "format": "cvs"}"#).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("log format `cvs`: no such format"),
+        "{error}"
+    );
+}
+
 fn files(folder: &std::path::Path) -> usize {
     fs::read_dir(folder).map_or(0, |files| files.count())
 }

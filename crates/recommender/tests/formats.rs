@@ -207,6 +207,8 @@ fn format_strings_round_trip() {
         "table",
         "jsonl",
         "jsonl:user=reviewerID,time=none",
+        "jsonl:time=none,rating=none",
+        "csv:rating=my\\,stars",
         "parquet:item=a\\,b",
         "table:delimiter=semicolon",
         "csv:user=a b,item=c\\,d",
@@ -227,4 +229,36 @@ fn format_strings_round_trip() {
     assert!(refused("csv:user").contains("option `user` has no value"));
     assert!(refused("table:delimiter=ab").contains("delimiter `ab` is not one character"));
     assert!(refused("table:delimiter=\"").contains("cannot stand between fields"));
+}
+
+#[test]
+fn ratings_are_kept_in_the_order_of_their_events_and_must_be_numbers() {
+    let text = "user,item,time,rating,stars\n7,a,20,5,1\n3,a,1,0.5,1\n7,b,20,-2,1\n7,c,19,1e0,1\n3,c,1,3,x\n";
+    let file = LogFile::new("log.csv", text);
+    let log = file.read("auto").unwrap();
+    assert_eq!(histories(&log), IN_TIME);
+    assert_eq!(
+        (log.ratings(0), log.ratings(1)),
+        (Some(&[1.0, 5.0, -2.0][..]), Some(&[0.5, 3.0][..]))
+    );
+    assert!(!file.read("csv:rating=none").unwrap().has_ratings());
+    assert_eq!(
+        file.error("csv:rating=stars"),
+        "log.csv, line 6, column 5 (stars): found `x`, expected a number as rating; fill it in, or leave ratings out \
+         (rating=none)"
+    );
+    assert!(
+        file.error("csv:rating=score")
+            .contains("no rating column named `score`")
+    );
+    let empty = LogFile::new("log.csv", "user,item,time,rating\n7,a,20,NaN\n");
+    assert!(
+        empty
+            .error("auto")
+            .contains("found `NaN`, expected a number as rating")
+    );
+    let data = LogFile::new("u.data", "7\ta\t5\t20\n7\tb\t2\t10\n")
+        .read("auto")
+        .unwrap();
+    assert_eq!(data.ratings(0), Some(&[2.0, 5.0][..]));
 }

@@ -94,6 +94,7 @@ fn columns_are_found_and_times_stay_exact() {
                 "{time_type}"
             );
             assert_eq!(file.read("parquet:user=user_id,item=asin").unwrap(), log);
+            assert_eq!(log.ratings(1), Some(&[1.5, 1.5][..]));
             let untimed = file.read("parquet:time=none").unwrap();
             assert_eq!(
                 (histories(&untimed), untimed.has_times()),

@@ -215,8 +215,24 @@ fn a_core_keeps_names_times_and_order_and_has_a_checksum_of_its_own() {
 }
 
 #[test]
+fn ratings_stay_with_their_events() {
+    let text = "user,item,time,rating\nu,a,3,1\nu,b,1,2\nv,a,1,3\nu,c,2,4\nu,a,4,5\n";
+    let log = LogFile::new("log.csv", text).read("csv").unwrap();
+    let split = Split::new(&log, Holdout::LeaveOneOut).unwrap();
+    assert_eq!(split.history(0, Part::Validation).ratings, Some(&[1.0][..]));
+    let test = split.cases(Part::Test, Targets::All);
+    let batch = JaggedBatch::recent(&[test.list[0].history], 2);
+    assert_eq!(batch.ratings, Some(vec![4.0, 1.0]));
+    assert_eq!(k_core(&log, 2, 2).ratings(0), Some(&[1.0, 5.0][..]));
+}
+
+#[test]
 fn batches_keep_times_only_where_all_have_them() {
-    let history = |items: &'static [u32], times: Option<&'static [i64]>| History { items, times };
+    let history = |items: &'static [u32], times: Option<&'static [i64]>| History {
+        items,
+        times,
+        ratings: None,
+    };
     let both = [
         history(&[1, 2, 3], Some(&[7, 8, 9])),
         history(&[4], Some(&[5])),

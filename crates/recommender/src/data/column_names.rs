@@ -2,10 +2,10 @@
 
 use super::format::FormatError;
 
-/// Which column is the user, the item, the time.
+/// Which column is the user, the item, the time, the rating.
 ///
 /// An empty name stands for the common ones (`user_id`, `CustomerID`, `visitorid`, `reviewerID`, ...; `item_id`, `movieId`,
-/// `StockCode`, `asin`, ...; `timestamp`, `ts`, `time`, `unixReviewTime`, ...).
+/// `StockCode`, `asin`, ...; `timestamp`, `ts`, `time`, `unixReviewTime`, ...; `rating`, `overall`, `stars`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnNames {
     /// Name of the user column.
@@ -14,6 +14,8 @@ pub struct ColumnNames {
     pub item: String,
     /// Name of the time column; `None`: the file is in time order.
     pub time: Option<String>,
+    /// Name of the rating column; `None`: ratings are left out. Under the common names it may be missing.
+    pub rating: Option<String>,
 }
 
 impl Default for ColumnNames {
@@ -23,12 +25,13 @@ impl Default for ColumnNames {
             user: String::new(),
             item: String::new(),
             time: Some(String::new()),
+            rating: Some(String::new()),
         }
     }
 }
 
-const EXPECTED: &str = "csv, tsv or table with user=, item=, time= (or time=none) and delimiter=, or jsonl or parquet with the \
-                        first three, e.g. csv:user=CustomerID,item=StockCode,time=ts";
+const EXPECTED: &str = "csv, tsv or table with user=, item=, time=, rating= (or time=none, rating=none) and delimiter=, or jsonl \
+                        or parquet without a delimiter, e.g. csv:user=CustomerID,item=StockCode,time=ts";
 
 impl ColumnNames {
     /// The options that differ from the common names, as `key=value`.
@@ -39,12 +42,14 @@ impl ColumnNames {
                 options.push(format!("{key}={}", escaped(value)));
             }
         }
-        match self.time.as_deref() {
-            None => options.push("time=none".to_string()),
-            Some("") => {}
-            // A column that is really called so keeps its name.
-            Some("none") => options.push("time=\\none".to_string()),
-            Some(column) => options.push(format!("time={}", escaped(column))),
+        for (key, value) in [("time", &self.time), ("rating", &self.rating)] {
+            match value.as_deref() {
+                None => options.push(format!("{key}=none")),
+                Some("") => {}
+                // A column that is really called so keeps its name.
+                Some("none") => options.push(format!("{key}=\\none")),
+                Some(column) => options.push(format!("{key}={}", escaped(column))),
+            }
         }
         options
     }
@@ -65,6 +70,7 @@ impl ColumnNames {
                 "user" => names.user = value,
                 "item" => names.item = value,
                 "time" => names.time = (raw != "none").then_some(value),
+                "rating" => names.rating = (raw != "none").then_some(value),
                 _ if other(key, &value)? => {}
                 _ => return Err(refused(format, format!("no option `{key}`"))),
             }

@@ -4,7 +4,7 @@ use super::interactions::Interactions;
 use super::names::Names;
 
 /// Changes with every change of the layout, so that no old file is taken for a new one.
-const MAGIC: &[u8; 16] = b"interactions v1\n";
+const MAGIC: &[u8; 16] = b"interactions v2\n";
 const HASH: usize = 32;
 
 /// The bytes of a log: magic, BLAKE3 of the rest, the rest.
@@ -25,6 +25,13 @@ pub(crate) fn encode(log: &Interactions) -> Vec<u8> {
             body.difference(before, time);
             before = time;
         }
+    }
+    body.number(u64::from(log.has_ratings()));
+    for user in 0..log.users() {
+        let ratings = log.ratings(user).unwrap_or_default();
+        ratings
+            .iter()
+            .for_each(|rating| body.0.extend(rating.to_le_bytes()));
     }
     let hash = blake3::hash(&body.0);
     [MAGIC, &hash.as_bytes()[..], &body.0].concat()
@@ -60,9 +67,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Interactions> {
         };
         times = Some((0..events).map(next).collect::<Option<Vec<i64>>>()?);
     }
-    Some(Interactions::from_parts(
-        offsets, items, times, user_names, item_names, checksum,
-    ))
+    let ratings = match body.number()? {
+        1 => Some(
+            (0..events)
+                .map(|_| body.rating())
+                .collect::<Option<Vec<f32>>>()?,
+        ),
+        _ => None,
+    };
+    let log = Interactions::from_parts(offsets, items, times, user_names, item_names, checksum);
+    Some(log.with_ratings(ratings))
 }
 
 struct Writer(Vec<u8>);
@@ -115,6 +129,12 @@ impl<'a> Reader<'a> {
         Some(before.wrapping_add(difference))
     }
 
+    fn rating(&mut self) -> Option<f32> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(f32::from_le_bytes(*bytes))
+    }
+
     fn text(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.number()?).ok()?;
         let (text, rest) = self.0.split_at_checked(length)?;
@@ -133,11 +153,14 @@ mod tests {
     use crate::data::gather::Gather;
     use proptest::prelude::*;
 
-    fn log(events: &[(u8, u8, i64)], timed: bool) -> Interactions {
+    fn log(events: &[(u8, u8, i64)], timed: bool, rated: bool) -> Interactions {
         let mut gather = Gather::new(timed);
         for (user, item, time) in events {
             let user = gather.user(format!("ü{user}").into()).unwrap();
             gather.event(user, item.to_string().into(), *time).unwrap();
+            if rated {
+                gather.rate(f32::from(*item) / 2.0);
+            }
         }
         gather.finish("a checksum".to_string())
     }
@@ -147,10 +170,11 @@ mod tests {
         fn any_log_comes_back_and_any_damage_is_noticed(
             events in proptest::collection::vec((0u8..5, any::<u8>(), any::<i64>()), 0..40),
             timed in any::<bool>(),
+            rated in any::<bool>(),
             at in any::<proptest::sample::Index>(),
             bit in 0u8..8,
         ) {
-            let log = log(&events, timed);
+            let log = log(&events, timed, rated);
             let mut bytes = encode(&log);
             prop_assert_eq!(decode(&bytes), Some(log));
             prop_assert_eq!(decode(&bytes[..at.index(bytes.len())]), None);

@@ -223,6 +223,14 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The same with the columns as they are written in the file.
+    pub(crate) fn with_columns(mut self, names: &[String]) -> Self {
+        if let Self::MissingColumn { columns, .. } = &mut self {
+            *columns = names.iter().map(|name| shortened(name)).collect();
+        }
+        self
+    }
+
     /// The file the error is about.
     pub fn path(&self) -> &Path {
         match self {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::column_names::{ColumnNames, escaped, refused};
@@ -14,7 +15,7 @@ use super::column_names::{ColumnNames, escaped, refused};
 /// | string | layout |
 /// |---|---|
 /// | `auto` | told from the file name and the first lines |
-/// | `csv`, `tsv`, `table` | named columns; `csv:user=CustomerID,item=StockCode,time=ts` names them, `time=none` ignores time |
+/// | `csv`, `tsv`, `table` | named columns; `csv:user=CustomerID,item=StockCode,time=ts` names them, `rating=` too, and `time=none` and `rating=none` leave these out |
 /// | `jsonl` | a JSON object a line, keys as columns: `jsonl:user=reviewerID,item=asin,time=unixReviewTime` |
 /// | `parquet` | named columns, `parquet:user=...`; needs the feature `parquet` of this crate |
 /// | `movielens-data` | `user item rating time`, tab between (`u.data`) |
@@ -36,7 +37,8 @@ use super::column_names::{ColumnNames, escaped, refused};
 /// assert_eq!(format.to_string().parse(), Ok(format));
 /// # Ok::<(), recommender::FormatError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum LogFormat {
     /// Told from the file name and the first lines.
@@ -196,6 +198,20 @@ impl FromStr for LogFormat {
             Ok(true)
         })?;
         Ok(Self::Table { delimiter, columns })
+    }
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = FormatError;
+
+    fn try_from(text: String) -> Result<Self, FormatError> {
+        text.parse()
+    }
+}
+
+impl From<LogFormat> for String {
+    fn from(format: LogFormat) -> Self {
+        format.to_string()
     }
 }
 

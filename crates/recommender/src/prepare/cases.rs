@@ -41,7 +41,7 @@ pub enum Targets {
 }
 
 /// One user's question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Case<'a> {
     /// Index of the user.
     pub user: u32,
@@ -52,7 +52,7 @@ pub struct Case<'a> {
 }
 
 /// The questions of one part of a split, with what a reader must know about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cases<'a> {
     /// One a user, by user index.
     pub list: Vec<Case<'a>>,

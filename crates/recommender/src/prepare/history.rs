@@ -1,18 +1,24 @@
 //! One user's past, as a ranker or a model sees it.
 
 /// Events of one user in time order; a view, so that no split copies the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct History<'a> {
     /// Item indices, oldest first.
     pub items: &'a [u32],
     /// Times of the items in the unit of the log; `None` when it has none.
     pub times: Option<&'a [i64]>,
+    /// Ratings of the items; `None` when the log has none.
+    pub ratings: Option<&'a [f32]>,
 }
 
 impl<'a> History<'a> {
-    /// A history without times.
+    /// A history without times and ratings.
     pub fn of(items: &'a [u32]) -> Self {
-        Self { items, times: None }
+        Self {
+            items,
+            times: None,
+            ratings: None,
+        }
     }
 
     /// Number of events.
@@ -37,6 +43,7 @@ impl<'a> History<'a> {
         Self {
             items: &self.items[from..],
             times: self.times.map(|times| &times[from..]),
+            ratings: self.ratings.map(|ratings| &ratings[from..]),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::history::History;
 
 /// Histories end to end with their offsets: the jagged layout of attention, without padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JaggedBatch {
     /// Where each history starts, and the end of the last: `[B + 1]`.
     pub offsets: Vec<usize>,
@@ -11,6 +11,8 @@ pub struct JaggedBatch {
     pub items: Vec<u32>,
     /// Times of the items, where every history has them.
     pub times: Option<Vec<i64>>,
+    /// Ratings of the items, where every history has them.
+    pub ratings: Option<Vec<f32>>,
 }
 
 impl JaggedBatch {
@@ -32,10 +34,12 @@ impl JaggedBatch {
             offsets.push(items.len());
         }
         let times: Option<Vec<&[i64]>> = recent().map(|history| history.times).collect();
+        let ratings: Option<Vec<&[f32]>> = recent().map(|history| history.ratings).collect();
         Self {
             offsets,
             items,
             times: times.map(|parts| parts.concat()),
+            ratings: ratings.map(|parts| parts.concat()),
         }
     }
 }

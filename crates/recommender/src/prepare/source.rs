@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::k_core::k_core;
 use crate::data::{Interactions, LogError, LogFormat, compact, read_bytes, read_log_from};
 
@@ -24,15 +26,19 @@ use crate::data::{Interactions, LogError, LogFormat, compact, read_bytes, read_l
 /// assert_eq!((again.items(), &again), (1, &log));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LogSource {
     /// The file, gzip or not.
     pub path: PathBuf,
-    /// Its format.
+    /// Its format; told from the file where it is not named.
+    #[serde(default)]
     pub format: LogFormat,
     /// Events that a user must have, see [`k_core`]; 0 keeps all.
+    #[serde(default)]
     pub user_minimum: usize,
     /// Events that an item must have; 0 keeps all.
+    #[serde(default)]
     pub item_minimum: usize,
 }
 

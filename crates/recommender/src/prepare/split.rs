@@ -24,7 +24,7 @@ use crate::data::Interactions;
 /// assert_eq!((test.list[0].history.items, test.list[0].targets), (&[0, 1, 2][..], &[3][..]));
 /// # Ok::<(), recommender::PrepareError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split<'a> {
     log: &'a Interactions,
     holdout: Holdout,
@@ -127,7 +127,8 @@ impl<'a> Split<'a> {
     fn slice(&self, user: usize, range: Range<usize>) -> History<'a> {
         History {
             items: &self.log.history(user)[range.clone()],
-            times: self.log.times(user).map(|times| &times[range]),
+            times: self.log.times(user).map(|times| &times[range.clone()]),
+            ratings: self.log.ratings(user).map(|ratings| &ratings[range]),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::columns::Columns;
 use super::records::Records;
+use crate::data::column_names::ColumnNames;
 use crate::data::error::{LogError, shortened};
 
 /// Delimiters tried on a header, in this order.
 pub(super) const DELIMITERS: [char; 4] = [',', '\t', ';', '|'];
 
-pub(super) const USER_NAMES: &[&str] = &[
+const USER_NAMES: &[&str] = &[
     "userid",
     "user",
     "uid",
@@ -42,7 +43,8 @@ pub(super) const ITEM_NAMES: &[&str] = &[
     "businessid",
     "sku",
 ];
-pub(super) const TIME_NAMES: &[&str] = &[
+const RATING_NAMES: &[&str] = &["rating", "overall", "stars"];
+const TIME_NAMES: &[&str] = &[
     "timestamp",
     "ts",
     "time",
@@ -54,60 +56,66 @@ pub(super) const TIME_NAMES: &[&str] = &[
     "date",
 ];
 
-/// Reads the header of a table; an empty name stands for the common ones.
+/// Where each column of an event stands among these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) user: usize,
+    pub(super) item: usize,
+    pub(super) time: Option<usize>,
+    pub(super) rating: Option<usize>,
+}
+
+impl Places {
+    /// Finds the wanted names, an empty one standing for the common ones; ratings that nobody named may be missing.
+    pub(super) fn find(
+        path: &Path,
+        line: usize,
+        names: &[String],
+        wanted: &ColumnNames,
+    ) -> Result<Self, LogError> {
+        let needed = |role, name: &str, common| {
+            find(names, name, common).ok_or_else(|| missing(path, line, names, role, name))
+        };
+        Ok(Self {
+            user: needed("user", &wanted.user, USER_NAMES)?,
+            item: needed("item", &wanted.item, ITEM_NAMES)?,
+            time: match wanted.time.as_deref() {
+                None => None,
+                // Nothing but users and items: such a log can only be in time order.
+                Some("") if names.len() == 2 => None,
+                Some(name) => Some(needed("time", name, TIME_NAMES)?),
+            },
+            rating: match wanted.rating.as_deref() {
+                None => None,
+                Some("") => find(names, "", RATING_NAMES),
+                Some(name) => Some(needed("rating", name, RATING_NAMES)?),
+            },
+        })
+    }
+}
+
+/// Reads the header of a table.
 pub(super) fn table(
     records: &mut Records<'_, '_>,
-    user: &str,
-    item: &str,
-    time: Option<&str>,
+    wanted: &ColumnNames,
 ) -> Result<Columns, LogError> {
     let names = read_names(records)?;
-    let user = find(&names, user, USER_NAMES)
-        .ok_or_else(|| missing(records.path, records.line, &names, "user", user))?;
-    let item = find(&names, item, ITEM_NAMES)
-        .ok_or_else(|| missing(records.path, records.line, &names, "item", item))?;
-    let time = match time {
-        None => None,
-        // Nothing but users and items: such a log can only be in time order.
-        Some("") if names.len() == 2 => None,
-        Some(name) => Some(
-            find(&names, name, TIME_NAMES)
-                .ok_or_else(|| missing(records.path, records.line, &names, "time", name))?,
-        ),
-    };
-    Ok(Columns {
-        names,
-        user,
-        item,
-        time,
-    })
+    let places = Places::find(records.path, records.line, &names, wanted)?;
+    Ok(Columns { names, places })
 }
 
 /// Reads the header of a RecBole atomic file, `name:type` fields.
 pub(super) fn recbole(records: &mut Records<'_, '_>) -> Result<Columns, LogError> {
-    let typed = read_names(records)?;
-    let bare: Vec<String> = typed
-        .iter()
-        .map(|name| {
-            name.split_once(':')
-                .map_or(name.as_str(), |(bare, _)| bare)
-                .to_string()
-        })
-        .collect();
-    let named = |role, names| {
-        find(&bare, "", names).ok_or_else(|| missing(records.path, records.line, &typed, role, ""))
-    };
-    let (user, item) = (named("user", USER_NAMES)?, named("item", ITEM_NAMES)?);
-    let time = match bare.len() {
-        2 => None,
-        _ => Some(named("time", TIME_NAMES)?),
-    };
-    Ok(Columns {
-        names: typed,
-        user,
-        item,
-        time,
-    })
+    let names = read_names(records)?;
+    let bare: Vec<String> = names.iter().map(|name| bare(name).to_string()).collect();
+    let places = Places::find(records.path, records.line, &bare, &ColumnNames::default());
+    let places = places.map_err(|error| error.with_columns(&names))?;
+    Ok(Columns { names, places })
+}
+
+/// The name of a field `name:type`.
+pub(super) fn bare(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(bare, _)| bare)
 }
 
 /// Whether this header has the columns, under this delimiter.
@@ -218,6 +226,7 @@ pub(super) fn missing(
             "user" => "name the column (user=NAME), or another delimiter or format",
             "item" => "name the column (item=NAME), or another delimiter or format",
             "title" | "category" => "name one of these columns, or leave the name empty",
+            "rating" => "name the column (rating=NAME), or leave ratings out (rating=none)",
             _ => "name the column (time=NAME), or read the log in file order (time=none)",
         },
     }

@@ -108,7 +108,7 @@ pub fn read_items(
     } else if header::is_recbole(first) {
         let mut records = Records::new(path, text, Separator::Text("\t"));
         let names = header::read_names(&mut records)?;
-        let bare = |name: &String| name.split(':').next().unwrap_or_default().to_string();
+        let bare = |name: &String| header::bare(name).to_string();
         let layout = Layout {
             separator: ' ',
             ..Layout::named(&records, names.iter().map(bare).collect(), columns)?

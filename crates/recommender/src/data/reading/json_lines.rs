@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::columns::{bad_time, too_many};
-use super::header::{ITEM_NAMES, TIME_NAMES, USER_NAMES, find, missing};
+use super::columns::{bad_time, parse_rating, too_many};
+use super::header::{Places, missing};
 use super::records::{Records, Separator};
 use super::time::parse_time;
 use crate::data::column_names::ColumnNames;
@@ -42,92 +42,69 @@ impl<'a, 'p> Objects<'a, 'p> {
 /// Events under the keys that the first object has.
 pub(super) fn read_json_lines<'a>(
     mut objects: Objects<'a, '_>,
-    names: &ColumnNames,
+    wanted: &ColumnNames,
 ) -> Result<Gather<'a>, LogError> {
-    let mut gather = Gather::new(names.time.is_some());
-    let mut keys: Option<Keys> = None;
+    let mut gather = Gather::new(wanted.time.is_some());
+    let mut found: Option<(Vec<String>, Places)> = None;
     while let Some(object) = objects.next()? {
         let records = &objects.records;
-        let keys = match &mut keys {
-            Some(keys) => keys,
-            none => none.insert(Keys::of(records, &object, names)?),
+        let (keys, places) = match &mut found {
+            Some(found) => found,
+            none => {
+                let keys: Vec<String> = object.keys().cloned().collect();
+                let places = Places::find(records.path, records.line, &keys, wanted)?;
+                none.insert((keys, places))
+            }
         };
-        let text = |(at, key): (usize, &str), role| {
-            let found = match object.get(key) {
-                Some(Value::String(text)) => text.trim().to_string(),
-                Some(Value::Number(number)) => number.to_string(),
-                None => {
-                    let keys: Vec<String> = object.keys().cloned().collect();
-                    return Err(missing(records.path, records.line, &keys, role, key));
-                }
-                Some(other) => {
-                    return Err(LogError::BadField {
-                        at: records.at(at, key),
-                        found: shortened(&other.to_string()),
-                        expected: "a text or a number",
-                        advice: "name another key, or drop the line",
-                    });
-                }
-            };
+        let at = |key: usize| records.at(key, &keys[key]);
+        let text = |key: usize, role| match object.get(&keys[key]) {
+            Some(Value::String(text)) => Ok(text.trim().to_string()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            None => {
+                let there: Vec<String> = object.keys().cloned().collect();
+                Err(missing(
+                    records.path,
+                    records.line,
+                    &there,
+                    role,
+                    &keys[key],
+                ))
+            }
+            Some(other) => Err(LogError::BadField {
+                at: at(key),
+                found: shortened(&other.to_string()),
+                expected: "a text or a number",
+                advice: "name another key, or drop the line",
+            }),
+        };
+        let token = |key: usize, role, expected| {
+            let found = text(key, role)?;
+            if found.is_empty() {
+                return Err(LogError::EmptyField {
+                    at: at(key),
+                    expected,
+                });
+            }
             Ok(found)
         };
-        let token = |key: (usize, &str), role, expected| {
-            text(key, role).and_then(|found| {
-                let at = || records.at(key.0, key.1);
-                if found.is_empty() {
-                    Err(LogError::EmptyField { at: at(), expected })
-                } else {
-                    Ok(found)
-                }
-            })
-        };
-        let (user, item) = (
-            token((0, &keys.user), "user", "a user")?,
-            token((1, &keys.item), "item", "an item")?,
-        );
-        let time = match &keys.time {
+        let user = token(places.user, "user", "a user")?;
+        let item = token(places.item, "item", "an item")?;
+        let time = match places.time {
             Some(key) => {
-                let found = text((2, key), "time")?;
-                parse_time(&found).map_err(|why| bad_time(records.at(2, key), &found, why))?
+                let found = text(key, "time")?;
+                parse_time(&found).map_err(|why| bad_time(at(key), &found, why))?
             }
             None => 0,
         };
         let user = gather
             .user(user.into())
-            .map_err(|full| too_many(records.at(0, &keys.user), full))?;
+            .map_err(|full| too_many(at(places.user), full))?;
         gather
             .event(user, item.into(), time)
-            .map_err(|full| too_many(records.at(1, &keys.item), full))?;
+            .map_err(|full| too_many(at(places.item), full))?;
+        if let Some(key) = places.rating {
+            gather.rate(parse_rating(|| at(key), &text(key, "rating")?)?);
+        }
     }
     Ok(gather)
-}
-
-struct Keys {
-    user: String,
-    item: String,
-    time: Option<String>,
-}
-
-impl Keys {
-    fn of(
-        records: &Records<'_, '_>,
-        object: &Map<String, Value>,
-        names: &ColumnNames,
-    ) -> Result<Self, LogError> {
-        let keys: Vec<String> = object.keys().cloned().collect();
-        let key = |role, name: &str, common| {
-            find(&keys, name, common)
-                .map(|at| keys[at].clone())
-                .ok_or_else(|| missing(records.path, records.line, &keys, role, name))
-        };
-        Ok(Self {
-            user: key("user", &names.user, USER_NAMES)?,
-            item: key("item", &names.item, ITEM_NAMES)?,
-            time: names
-                .time
-                .as_ref()
-                .map(|name| key("time", name, TIME_NAMES))
-                .transpose()?,
-        })
-    }
 }

@@ -145,7 +145,14 @@ fn gather<'a>(path: &Path, text: &'a str, format: &LogFormat) -> Result<Gather<'
         LogFormat::JsonLines(columns) => read_json_lines(Objects::new(path, text), columns)?,
         LogFormat::MovieLensCsv => {
             let mut records = records(Separator::Quoted(','));
-            let columns = header::table(&mut records, "userId", "movieId", Some("timestamp"))?;
+            let named = |name: &str| name.to_string();
+            let names = ColumnNames {
+                user: named("userId"),
+                item: named("movieId"),
+                time: Some(named("timestamp")),
+                rating: Some(named("rating")),
+            };
+            let columns = header::table(&mut records, &names)?;
             read_columns(records, &columns)?
         }
         LogFormat::RecBole => {
@@ -157,12 +164,7 @@ fn gather<'a>(path: &Path, text: &'a str, format: &LogFormat) -> Result<Gather<'
             let delimiter =
                 delimiter.unwrap_or_else(|| header::delimiter(text, &columns.user, &columns.item));
             let mut records = records(Separator::Quoted(delimiter));
-            let columns = header::table(
-                &mut records,
-                &columns.user,
-                &columns.item,
-                columns.time.as_deref(),
-            )?;
+            let columns = header::table(&mut records, columns)?;
             read_columns(records, &columns)?
         }
     };

@@ -9,14 +9,14 @@ use ::parquet::record::Field;
 use ::parquet::schema::types::Type;
 use bytes::Bytes;
 
-use super::columns::{bad_time, too_many};
-use super::header::{self, ITEM_NAMES, TIME_NAMES, USER_NAMES};
+use super::columns::{bad_time, parse_rating, too_many};
+use super::header::Places;
 use super::time::parse_time;
 use crate::data::column_names::ColumnNames;
 use crate::data::error::{Location, LogError, shortened};
 use crate::data::gather::Gather;
 
-/// Reads three columns of a flat file, row by row; rows count as lines in errors.
+/// Reads the columns of an event from a flat file, row by row; rows count as lines in errors.
 ///
 /// Tokens are texts or whole numbers; times are numbers, texts as elsewhere, or timestamps in their own unit.
 pub(super) fn read_parquet(
@@ -39,18 +39,14 @@ pub(super) fn read_parquet(
         .iter()
         .map(|field| field.name().to_string())
         .collect();
-    let find = |role, name: &str, common| {
-        header::find(&columns, name, common)
-            .ok_or_else(|| header::missing(path, 1, &columns, role, name))
-    };
-    let user = find("user", &names.user, USER_NAMES)?;
-    let item = find("item", &names.item, ITEM_NAMES)?;
-    let time = match &names.time {
-        None => None,
-        Some(name) => Some(find("time", name, TIME_NAMES)?),
-    };
+    let Places {
+        user,
+        item,
+        time,
+        rating,
+    } = Places::find(path, 1, &columns, names)?;
     // A projected row keeps the order of the file.
-    let mut taken: Vec<usize> = [Some(user), Some(item), time]
+    let mut taken: Vec<usize> = [Some(user), Some(item), time, rating]
         .into_iter()
         .flatten()
         .collect();
@@ -119,6 +115,10 @@ pub(super) fn read_parquet(
         gather
             .event(user_number, item_token.into(), when)
             .map_err(|full| too_many(at(item), full))?;
+        if let Some(column) = rating {
+            let found = field(column).and_then(number).unwrap_or_default();
+            gather.rate(parse_rating(|| at(column), &found)?);
+        }
     }
     Ok(gather)
 }
