@@ -1,7 +1,9 @@
-//! Interaction logs, a simulated shop, and item embeddings learnt from a log.
+//! Interaction logs, splits without leakage, full-ranking evaluation, baselines, and item embeddings learnt from a log.
 //!
 //! * [`read_log`] turns a file in one of the common formats into [`Interactions`]: one history of item indices per user.
 //! * [`simulate_shop`] makes a log whose item clusters and user interests are known.
+//! * [`Split`] holds events out, and [`evaluate()`] ranks the catalogue for every user with any [`Ranker`].
+//! * [`baseline`] has the floors: popularity and item neighbourhoods.
 //! * [`learn_item_embeddings`] learns item vectors from any log.
 //!
 //! ```
@@ -16,11 +18,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod baseline;
 pub mod data;
 pub mod embedding;
+pub mod evaluate;
+pub mod prepare;
 
 pub use data::{
     FormatError, Interactions, LogError, LogFormat, LogStatistics, ShopConfig, ShopError,
     SimulatedShop, detect_format, read_log, simulate_shop,
 };
 pub use embedding::{EmbeddingConfig, EmbeddingError, ItemEmbeddings, learn_item_embeddings};
+pub use evaluate::{
+    Candidates, EvaluateConfig, EvaluateError, Evaluation, Metric, Protocol, Ranker, Seen, evaluate,
+};
+pub use prepare::{History, Holdout, Part, PrepareError, Split, Targets};

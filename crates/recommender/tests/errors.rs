@@ -121,6 +121,9 @@ fn a_log_without_events_is_refused() {
         "movielens-dat",
         "movielens-csv",
         "movielens-data",
+        "amazon-ratings",
+        "mind",
+        "jsonl",
     ] {
         for content in [Vec::new(), b" \n\n".to_vec(), gzip("")] {
             let error = LogFile::new("log", &content).read(format).unwrap_err();
@@ -231,8 +234,10 @@ fn an_unknown_format_says_what_was_tried() {
     assert_eq!(
         file.error("auto"),
         "log.txt, line 1: the format cannot be told; found `1 2 5 881250949`; tried recbole: the first line is no `name:type` \
-         header; csv, tsv: the first line names no user and item column; movielens-dat: not four fields with `::` between; \
-         movielens-data: not four fields with tabs between, the last a time; pairs, sequences: user `1` is on several lines, \
+         header; jsonl: a line does not begin with `{`; csv, tsv: the first line names no user and item column; movielens-dat: \
+         not four fields with `::` between; movielens-data: not four fields with tabs between, the last a time; mind: not \
+         five fields with tabs between, the third a time of MIND; amazon-ratings: not user, item, rating, time with products \
+         of ten capitals and digits; pairs, sequences: user `1` is on several lines, \
          of more than two fields; name the format, e.g. csv:user=NAME,item=NAME,time=NAME or sequences"
     );
     for (content, why) in [

@@ -3,24 +3,9 @@
 mod support;
 
 use recommender::{LogFormat, detect_format};
-use support::{LogFile, gzip, histories};
+use support::{LogFile, gzip, histories, read};
 
-/// Reads under the named format and under `auto`, which must agree, and answers with the histories and times.
-fn read(name: &str, content: &str, format: &str) -> (Vec<String>, Vec<Option<Vec<i64>>>) {
-    let file = LogFile::new(name, content);
-    let log = file.read(format).unwrap();
-    assert_eq!(
-        log,
-        file.read("auto").unwrap(),
-        "auto took it for {}",
-        detect_format(&file.path()).unwrap()
-    );
-    let times = (0..log.users())
-        .map(|user| log.times(user).map(<[i64]>::to_vec))
-        .collect();
-    (histories(&log), times)
-}
-
+/// The histories that most texts here stand for.
 const IN_TIME: [&str; 2] = ["7: c a b", "3: a c"];
 
 #[test]
@@ -207,7 +192,10 @@ fn format_strings_round_trip() {
         "movielens-data",
         "movielens-dat",
         "movielens-csv",
+        "amazon-ratings",
+        "amazon-ratings-2018",
         "recbole",
+        "mind",
         "pairs",
         "sequences",
         "csv",
@@ -217,6 +205,11 @@ fn format_strings_round_trip() {
     }
     for text in [
         "table",
+        "jsonl",
+        "jsonl:user=reviewerID,time=none",
+        "jsonl:time=none,rating=none",
+        "csv:rating=my\\,stars",
+        "parquet:item=a\\,b",
         "table:delimiter=semicolon",
         "csv:user=a b,item=c\\,d",
         "tsv:time=none",
@@ -226,13 +219,46 @@ fn format_strings_round_trip() {
     }
     let refused = |text: &str| text.parse::<LogFormat>().unwrap_err().to_string();
     assert_eq!(
-        refused("parquet"),
-        "log format `parquet`: no such format; expected auto, csv, tsv, table, movielens-data, movielens-dat, movielens-csv, \
-         recbole, pairs or sequences"
+        refused("feather"),
+        "log format `feather`: no such format; expected auto, csv, tsv, table, jsonl, parquet, movielens-data, movielens-dat, \
+         movielens-csv, amazon-ratings, amazon-ratings-2018, recbole, mind, pairs or sequences"
     );
     assert!(refused("pairs:user=x").contains("pairs takes no options"));
     assert!(refused("csv:who=x").contains("no option `who`"));
+    assert!(refused("jsonl:delimiter=tab").contains("no option `delimiter`"));
     assert!(refused("csv:user").contains("option `user` has no value"));
     assert!(refused("table:delimiter=ab").contains("delimiter `ab` is not one character"));
     assert!(refused("table:delimiter=\"").contains("cannot stand between fields"));
+}
+
+#[test]
+fn ratings_are_kept_in_the_order_of_their_events_and_must_be_numbers() {
+    let text = "user,item,time,rating,stars\n7,a,20,5,1\n3,a,1,0.5,1\n7,b,20,-2,1\n7,c,19,1e0,1\n3,c,1,3,x\n";
+    let file = LogFile::new("log.csv", text);
+    let log = file.read("auto").unwrap();
+    assert_eq!(histories(&log), IN_TIME);
+    assert_eq!(
+        (log.ratings(0), log.ratings(1)),
+        (Some(&[1.0, 5.0, -2.0][..]), Some(&[0.5, 3.0][..]))
+    );
+    assert!(!file.read("csv:rating=none").unwrap().has_ratings());
+    assert_eq!(
+        file.error("csv:rating=stars"),
+        "log.csv, line 6, column 5 (stars): found `x`, expected a number as rating; fill it in, or leave ratings out \
+         (rating=none)"
+    );
+    assert!(
+        file.error("csv:rating=score")
+            .contains("no rating column named `score`")
+    );
+    let empty = LogFile::new("log.csv", "user,item,time,rating\n7,a,20,NaN\n");
+    assert!(
+        empty
+            .error("auto")
+            .contains("found `NaN`, expected a number as rating")
+    );
+    let data = LogFile::new("u.data", "7\ta\t5\t20\n7\tb\t2\t10\n")
+        .read("auto")
+        .unwrap();
+    assert_eq!(data.ratings(0), Some(&[2.0, 5.0][..]));
 }

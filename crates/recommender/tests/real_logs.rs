@@ -1,11 +1,11 @@
 //! Public logs, where the folder named by `ATTNBENCH_DATA` has them.
 
-use std::path::PathBuf;
+mod support;
 
-use recommender::{LogFormat, read_log};
+use support::public_log;
 
 /// File, format it is, users, items, events.
-const LOGS: [(&str, &str, [usize; 3]); 5] = [
+const LOGS: [(&str, &str, [usize; 3]); 6] = [
     ("ml-1m/ml-1m.txt.gz", "pairs", [6_040, 3_416, 999_611]),
     ("ml-100k/ml-100k.inter", "recbole", [943, 1_682, 100_000]),
     (
@@ -23,27 +23,23 @@ const LOGS: [(&str, &str, [usize; 3]); 5] = [
         "movielens-dat",
         [16_554, 10_506, 100_000],
     ),
+    (
+        "mind-subset/behaviors.tsv",
+        "mind",
+        [4_637, 17_628, 146_474],
+    ),
 ];
 
 #[test]
 fn public_logs_have_their_known_sizes() {
-    let Some(folder) = std::env::var_os("ATTNBENCH_DATA").map(PathBuf::from) else {
-        println!(
-            "skipped: ATTNBENCH_DATA is not set; point it at a folder with public interaction logs"
-        );
-        return;
-    };
     for (file, format, sizes) in LOGS {
-        let path = folder.join(file);
-        if !path.exists() {
-            println!("skipped: {} is not there", path.display());
+        let Some(log) = public_log(file, "auto") else {
             continue;
-        }
-        let log = read_log(&path, &LogFormat::Auto).unwrap();
+        };
         assert_eq!([log.users(), log.items(), log.events()], sizes, "{file}");
         assert_eq!(
-            log,
-            read_log(&path, &format.parse().unwrap()).unwrap(),
+            Some(&log),
+            public_log(file, format).as_ref(),
             "{file} is told as another format"
         );
         println!("{file}: {}", log.statistics());

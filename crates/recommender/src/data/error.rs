@@ -104,9 +104,9 @@ pub enum LogError {
         /// The byte.
         found: u8,
     },
-    /// A time that is not an exact integer.
+    /// A field that is not what it should be, such as a time that is not an exact integer.
     #[error("{at}: found `{found}`, expected {expected}; {advice}")]
-    BadTime {
+    BadField {
         /// Where.
         at: Box<Location>,
         /// What stands there, shortened.
@@ -192,6 +192,20 @@ pub enum LogError {
         /// The limit.
         limit: u32,
     },
+    /// A Parquet file that cannot be read.
+    #[error("{}: cannot be read as Parquet ({reason}); write a flat file without compression or with snappy, lz4 or gzip", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A Parquet file, met by a build without the feature.
+    #[error("{}: is a Parquet file and this build reads none; build with the feature `parquet`, or write the log as CSV", path.display())]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
     /// The format could not be told from the name and the first lines.
     #[error("{}, line {line}: the format cannot be told; found `{found}`; tried {tried}; name the format, e.g. {advice}", path.display(), tried = tried.join("; "))]
     UnknownFormat {
@@ -209,6 +223,14 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The same with the columns as they are written in the file.
+    pub(crate) fn with_columns(mut self, names: &[String]) -> Self {
+        if let Self::MissingColumn { columns, .. } = &mut self {
+            *columns = names.iter().map(|name| shortened(name)).collect();
+        }
+        self
+    }
+
     /// The file the error is about.
     pub fn path(&self) -> &Path {
         match self {
@@ -219,8 +241,10 @@ impl LogError {
             | Self::CorruptGzip { path, .. }
             | Self::NotUtf8 { path, .. }
             | Self::MissingColumn { path, .. }
+            | Self::Parquet { path, .. }
+            | Self::NoParquet { path }
             | Self::UnknownFormat { path, .. } => path,
-            Self::BadTime { at, .. }
+            Self::BadField { at, .. }
             | Self::FieldCount { at, .. }
             | Self::EmptyField { at, .. }
             | Self::UnclosedQuote { at }

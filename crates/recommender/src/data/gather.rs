@@ -49,12 +49,22 @@ pub(crate) struct Gather<'a> {
     user_of: Vec<u32>,
     item_of: Vec<u32>,
     time_of: Vec<i64>,
+    rating_of: Vec<f32>,
     timed: bool,
+    times_known: bool,
 }
 
 impl<'a> Gather<'a> {
     pub(crate) fn new(timed: bool) -> Self {
         Self::with_limit(timed, u32::MAX)
+    }
+
+    /// Times order the events and are not kept: they say what came before what, not when.
+    pub(crate) fn ordered() -> Self {
+        Self {
+            times_known: false,
+            ..Self::new(true)
+        }
     }
 
     pub(crate) fn with_limit(timed: bool, limit: u32) -> Self {
@@ -64,7 +74,9 @@ impl<'a> Gather<'a> {
             user_of: Vec::new(),
             item_of: Vec::new(),
             time_of: Vec::new(),
+            rating_of: Vec::new(),
             timed,
+            times_known: timed,
         }
     }
 
@@ -89,6 +101,11 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
+    /// The rating of the event added last; ratings are kept where every event has one.
+    pub(crate) fn rate(&mut self, rating: f32) {
+        self.rating_of.push(rating);
+    }
+
     pub(crate) fn events(&self) -> usize {
         self.item_of.len()
     }
@@ -103,45 +120,31 @@ impl<'a> Gather<'a> {
             offsets[user] += offsets[user - 1];
         }
         let mut next = offsets.clone();
-        let mut items = vec![0u32; self.item_of.len()];
-        let mut times = vec![0i64; self.time_of.len()];
+        let mut order = vec![0usize; self.item_of.len()];
         for (event, &user) in self.user_of.iter().enumerate() {
             let slot = &mut next[user as usize];
-            items[*slot] = self.item_of[event];
-            if self.timed {
-                times[*slot] = self.time_of[event];
-            }
+            order[*slot] = event;
             *slot += 1;
         }
         if self.timed {
             for bounds in offsets.windows(2) {
-                order_by_time(
-                    &mut items[bounds[0]..bounds[1]],
-                    &mut times[bounds[0]..bounds[1]],
-                );
+                let history = &mut order[bounds[0]..bounds[1]];
+                if !history.is_sorted_by_key(|&event| self.time_of[event]) {
+                    history.sort_by_key(|&event| self.time_of[event]);
+                }
             }
         }
-        let times = self.timed.then_some(times);
+        let rated = !order.is_empty() && self.rating_of.len() == order.len();
         Interactions::from_parts(
             offsets,
-            items,
-            times,
+            order.iter().map(|&event| self.item_of[event]).collect(),
+            self.times_known
+                .then(|| order.iter().map(|&event| self.time_of[event]).collect()),
             self.users.names,
             self.items.names,
             checksum,
         )
-    }
-}
-
-fn order_by_time(items: &mut [u32], times: &mut [i64]) {
-    if times.is_sorted() {
-        return;
-    }
-    let mut events: Vec<(i64, u32)> = times.iter().copied().zip(items.iter().copied()).collect();
-    events.sort_by_key(|&(time, _)| time);
-    for (slot, (time, item)) in events.into_iter().enumerate() {
-        times[slot] = time;
-        items[slot] = item;
+        .with_ratings(rated.then(|| order.iter().map(|&event| self.rating_of[event]).collect()))
     }
 }
 
@@ -177,16 +180,17 @@ mod tests {
     #[test]
     fn scattered_users_are_gathered_and_ties_keep_file_order() {
         let mut gather = Gather::new(true);
-        for (user, item, time) in [
+        for (rating, (user, item, time)) in (0u8..).zip([
             ("u", "c", 5),
             ("v", "a", 9),
             ("u", "a", 3),
             ("u", "b", 5),
             ("v", "b", -1),
             ("u", "d", 3),
-        ] {
+        ]) {
             let user = gather.user(user.into()).unwrap();
             gather.event(user, item.into(), time).unwrap();
+            gather.rate(f32::from(rating));
         }
         let log = gather.finish(String::new());
         let named = |user: usize| {
@@ -197,5 +201,6 @@ mod tests {
         };
         assert_eq!((named(0).as_str(), named(1).as_str()), ("adcb", "ba"));
         assert_eq!(log.times(0), Some(&[3, 3, 5, 5][..]));
+        assert_eq!(log.ratings(0), Some(&[2.0, 5.0, 0.0, 3.0][..]));
     }
 }

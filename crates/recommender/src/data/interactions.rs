@@ -6,7 +6,7 @@ use super::statistics::LogStatistics;
 /// An interaction log: for each user the items they interacted with, in time order.
 ///
 /// Users and items are numbered by first appearance; their original tokens are kept. Histories lie end to end in one
-/// array (4 bytes an event, 12 with times), so a log of E events takes O(E) memory whatever the spread of lengths.
+/// array (4 bytes an event, 8 more with times, 4 more with ratings), so a log of E events takes O(E) memory whatever the spread of lengths.
 ///
 /// ```
 /// use recommender::Interactions;
@@ -15,11 +15,12 @@ use super::statistics::LogStatistics;
 /// assert_eq!((log.users(), log.items(), log.events()), (2, 3, 5));
 /// assert_eq!(log.history(1), [2, 0]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Interactions {
     offsets: Vec<usize>,
     items: Vec<u32>,
     times: Option<Vec<i64>>,
+    ratings: Option<Vec<f32>>,
     user_names: Names,
     item_names: Names,
     checksum: String,
@@ -41,10 +42,21 @@ impl Interactions {
             offsets,
             items,
             times,
+            ratings: None,
             user_names,
             item_names,
             checksum,
         }
+    }
+
+    /// One finite rating an event, or none at all.
+    pub(crate) fn with_ratings(self, ratings: Option<Vec<f32>>) -> Self {
+        debug_assert!(
+            ratings
+                .as_ref()
+                .is_none_or(|all| all.len() == self.items.len())
+        );
+        Self { ratings, ..self }
     }
 
     /// A log without times from histories of item indices, named by their numbers.
@@ -106,6 +118,20 @@ impl Interactions {
         self.times.as_ref().map(|times| &times[range])
     }
 
+    /// Ratings of [`history`](Self::history), all finite; `None` when the log has none.
+    ///
+    /// # Panics
+    /// When `user` is not below [`users`](Self::users), as indexing does.
+    pub fn ratings(&self, user: usize) -> Option<&[f32]> {
+        let range = self.offsets[user]..self.offsets[user + 1];
+        self.ratings.as_ref().map(|ratings| &ratings[range])
+    }
+
+    /// Whether events carry a rating.
+    pub fn has_ratings(&self) -> bool {
+        self.ratings.is_some()
+    }
+
     /// Whether events carry a time.
     pub fn has_times(&self) -> bool {
         self.times.is_some()
@@ -145,6 +171,50 @@ impl Interactions {
             .windows(2)
             .map(|bounds| bounds[1] - bounds[0])
             .collect()
+    }
+
+    /// The events of some users and some items alone, both renumbered without changing their order.
+    pub(crate) fn restricted(&self, users: &[bool], items: &[bool], label: &str) -> Self {
+        let mut renumbered = vec![0u32; items.len()];
+        let mut item_names = Names::default();
+        for (item, _) in items.iter().enumerate().filter(|&(_, &kept)| kept) {
+            renumbered[item] = item_names.len() as u32;
+            item_names.push(self.item_names.get(item));
+        }
+        let mut offsets = vec![0];
+        let mut kept_items = Vec::new();
+        let mut times = self.times.as_ref().map(|_| Vec::new());
+        let mut ratings = self.ratings.as_ref().map(|_| Vec::new());
+        let mut user_names = Names::default();
+        for (user, _) in users.iter().enumerate().filter(|&(_, &kept)| kept) {
+            user_names.push(self.user_names.get(user));
+            for event in self.offsets[user]..self.offsets[user + 1] {
+                let item = self.items[event] as usize;
+                if items[item] {
+                    kept_items.push(renumbered[item]);
+                    if let (Some(kept), Some(all)) = (&mut times, &self.times) {
+                        kept.push(all[event]);
+                    }
+                    if let (Some(kept), Some(all)) = (&mut ratings, &self.ratings) {
+                        kept.push(all[event]);
+                    }
+                }
+            }
+            offsets.push(kept_items.len());
+        }
+        let label = format!("{label} of {}", self.checksum);
+        let checksum = content_checksum(&label, &offsets, &kept_items, times.as_deref());
+        Self::from_parts(offsets, kept_items, times, user_names, item_names, checksum)
+            .with_ratings(ratings)
+    }
+
+    /// Number of events of every item, by item index.
+    pub fn item_counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.items()];
+        for &item in &self.items {
+            counts[item as usize] += 1;
+        }
+        counts
     }
 
     /// Sizes, lengths, padding waste and share of ties, in one pass.

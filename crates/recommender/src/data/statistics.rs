@@ -19,6 +19,8 @@ pub struct LogStatistics {
     pub mean_length: f64,
     /// Median history length (the mean of the middle two when their number is even).
     pub median_length: f64,
+    /// The length that nine tenths of the histories do not exceed (the nearest rank).
+    pub p90_length: usize,
     /// Longest history.
     pub max_length: usize,
     /// Linear padding waste ρ₁ = 1 - Σn/(B·max n), all users as one batch B.
@@ -48,6 +50,10 @@ impl LogStatistics {
             density: ratio(events as f64, batch * items as f64),
             mean_length: ratio(events as f64, batch),
             median_length,
+            p90_length: match (9 * users).div_ceil(10) {
+                0 => 0,
+                rank => lengths[rank - 1],
+            },
             max_length,
             rho1: if max_length == 0 {
                 0.0
@@ -68,7 +74,7 @@ impl fmt::Display for LogStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} users, {} items, {} events (density {:.4} %); history length mean {:.1}, median {}, longest {}; padding to \
+            "{} users, {} items, {} events (density {:.4} %); history length mean {:.1}, median {}, p90 {}, longest {}; padding to \
              the longest wastes {:.1} % (linear), {:.1} % (quadratic)",
             self.users,
             self.items,
@@ -76,6 +82,7 @@ impl fmt::Display for LogStatistics {
             100.0 * self.density,
             self.mean_length,
             self.median_length,
+            self.p90_length,
             self.max_length,
             100.0 * self.rho1,
             100.0 * self.rho2
@@ -141,7 +148,7 @@ mod tests {
         assert_eq!(found.tie_share, Some(0.5));
         assert_eq!(
             found.to_string(),
-            "3 users, 3 items, 7 events (density 77.7778 %); history length mean 2.3, median 2, longest 4; padding to the \
+            "3 users, 3 items, 7 events (density 77.7778 %); history length mean 2.3, median 2, p90 4, longest 4; padding to the \
              longest wastes 41.7 % (linear), 56.2 % (quadratic); 50.0 % of consecutive events tie in time"
         );
     }
@@ -160,5 +167,8 @@ mod tests {
         );
         let even = Interactions::from_histories(&[vec![0], vec![0, 0]], 1).statistics();
         assert_eq!((even.median_length, even.tie_share), (1.5, None));
+        let histories: Vec<Vec<u32>> = (1..=20).map(|length| vec![0; length]).collect();
+        let twenty = Interactions::from_histories(&histories, 1).statistics();
+        assert_eq!((twenty.p90_length, twenty.max_length), (18, 20));
     }
 }

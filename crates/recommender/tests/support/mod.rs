@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use recommender::{Interactions, LogError, LogFormat, read_log};
+use recommender::{Interactions, LogError, LogFormat, detect_format, read_log};
 
 /// A file that lives as long as this value.
 pub(crate) struct LogFile {
@@ -62,4 +62,52 @@ pub(crate) fn histories(log: &Interactions) -> Vec<String> {
             format!("{}: {}", log.user_name(user), items.join(" "))
         })
         .collect()
+}
+
+/// A file under the folder named by `ATTNBENCH_DATA`; `None`, with a message, where it is not there.
+pub(crate) fn public_path(file: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("ATTNBENCH_DATA").map(PathBuf::from) else {
+        println!(
+            "skipped: ATTNBENCH_DATA is not set; point it at a folder with public interaction logs"
+        );
+        return None;
+    };
+    let path = folder.join(file);
+    if !path.exists() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// The log in such a file.
+pub(crate) fn public_log(file: &str, format: &str) -> Option<Interactions> {
+    Some(read_log(&public_path(file)?, &format.parse().unwrap()).unwrap())
+}
+
+pub(crate) fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+}
+
+/// Reads under the named format and under `auto`, which must agree, and answers with the histories and times.
+pub(crate) fn read(
+    name: &str,
+    content: &str,
+    format: &str,
+) -> (Vec<String>, Vec<Option<Vec<i64>>>) {
+    let file = LogFile::new(name, content);
+    let log = file.read(format).unwrap();
+    assert_eq!(
+        log,
+        file.read("auto").unwrap(),
+        "auto took it for {}",
+        detect_format(&file.path()).unwrap()
+    );
+    let times = (0..log.users())
+        .map(|user| log.times(user).map(<[i64]>::to_vec))
+        .collect();
+    (histories(&log), times)
 }

@@ -2,28 +2,31 @@
 
 use std::borrow::Cow;
 
+use super::header::Places;
 use super::records::Records;
 use super::time::{NoTime, parse_time};
-use crate::data::error::{LogError, shortened};
+use crate::data::error::{Location, LogError, shortened};
 use crate::data::gather::{Full, Gather};
 
-/// Which field is what.
+/// Names of all fields, and which of them is what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) names: Vec<String>,
-    pub(super) user: usize,
-    pub(super) item: usize,
-    pub(super) time: Option<usize>,
+    pub(super) places: Places,
 }
 
 impl Columns {
-    /// Columns of a format without a header, user and item first.
-    pub(super) fn fixed(names: &[&str], time: Option<usize>) -> Self {
+    /// Columns of a format without a header: by the names `user`, `item`, `time` and `rating`.
+    pub(super) fn fixed(names: &[&str]) -> Self {
+        let place = |name| names.iter().position(|other| *other == name);
         Self {
             names: names.iter().map(|name| name.to_string()).collect(),
-            user: 0,
-            item: 1,
-            time,
+            places: Places {
+                user: place("user").unwrap_or(0),
+                item: place("item").unwrap_or(1),
+                time: place("time"),
+                rating: place("rating"),
+            },
         }
     }
 }
@@ -32,30 +35,57 @@ pub(super) fn read_columns<'a>(
     mut records: Records<'a, '_>,
     columns: &Columns,
 ) -> Result<Gather<'a>, LogError> {
-    let mut gather = Gather::new(columns.time.is_some());
+    let Places {
+        user,
+        item,
+        time,
+        rating,
+    } = columns.places;
+    let mut gather = Gather::new(time.is_some());
     while records.advance()? {
         check_count(&records, columns)?;
-        let user = token(&mut records, columns, columns.user, "a user")?;
-        let item = token(&mut records, columns, columns.item, "an item")?;
-        let time = match columns.time {
+        let user_token = token(&mut records, columns, user, "a user")?;
+        let item_token = token(&mut records, columns, item, "an item")?;
+        let at = |field: usize| records.at(field, &columns.names[field]);
+        let when = match time {
             Some(field) => {
                 let text = records.fields[field].as_ref();
-                parse_time(text)
-                    .map_err(|why| bad_time(&records, field, &columns.names[field], text, why))?
+                parse_time(text).map_err(|why| bad_time(at(field), text, why))?
             }
             None => 0,
         };
-        let user = gather
-            .user(user)
-            .map_err(|full| too_many(&records, columns, columns.user, full))?;
+        let user_number = gather
+            .user(user_token)
+            .map_err(|full| too_many(at(user), full))?;
         gather
-            .event(user, item, time)
-            .map_err(|full| too_many(&records, columns, columns.item, full))?;
+            .event(user_number, item_token, when)
+            .map_err(|full| too_many(at(item), full))?;
+        if let Some(field) = rating {
+            gather.rate(parse_rating(|| at(field), &records.fields[field])?);
+        }
     }
     Ok(gather)
 }
 
-fn check_count(records: &Records<'_, '_>, columns: &Columns) -> Result<(), LogError> {
+/// A finite number; any in another form would turn every loss into NaN.
+pub(super) fn parse_rating(
+    at: impl FnOnce() -> Box<Location>,
+    text: &str,
+) -> Result<f32, LogError> {
+    let rating = text
+        .trim()
+        .parse()
+        .ok()
+        .filter(|rating: &f32| rating.is_finite());
+    rating.ok_or_else(|| LogError::BadField {
+        at: at(),
+        found: shortened(text),
+        expected: "a number as rating",
+        advice: "fill it in, or leave ratings out (rating=none)",
+    })
+}
+
+pub(super) fn check_count(records: &Records<'_, '_>, columns: &Columns) -> Result<(), LogError> {
     let (found, expected) = (records.fields.len(), columns.names.len());
     if found == expected {
         return Ok(());
@@ -98,13 +128,7 @@ fn token<'a>(
     Ok(trimmed)
 }
 
-fn bad_time(
-    records: &Records<'_, '_>,
-    field: usize,
-    name: &str,
-    text: &str,
-    why: NoTime,
-) -> LogError {
+pub(super) fn bad_time(at: Box<Location>, text: &str, why: NoTime) -> LogError {
     let (expected, advice) = match why {
         NoTime::Fraction => (
             "a whole number",
@@ -119,17 +143,17 @@ fn bad_time(
             "convert the column, or read the log in file order (time=none)",
         ),
     };
-    LogError::BadTime {
-        at: records.at(field, name),
+    LogError::BadField {
+        at,
         found: shortened(text),
         expected,
         advice,
     }
 }
 
-fn too_many(records: &Records<'_, '_>, columns: &Columns, field: usize, full: Full) -> LogError {
+pub(super) fn too_many(at: Box<Location>, full: Full) -> LogError {
     LogError::TooMany {
-        at: records.at(field, &columns.names[field]),
+        at,
         what: full.what,
         limit: full.limit,
     }

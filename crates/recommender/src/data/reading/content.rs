@@ -17,8 +17,9 @@ pub(super) struct Content {
     pub(super) checksum: String,
 }
 
-pub(super) fn load(path: &Path) -> Result<Content, LogError> {
-    let raw = fs::read(path).map_err(|error| match error.kind() {
+/// The bytes as they are on disk.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, LogError> {
+    fs::read(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => LogError::Missing {
             path: path.to_path_buf(),
         },
@@ -26,7 +27,11 @@ pub(super) fn load(path: &Path) -> Result<Content, LogError> {
             path: path.to_path_buf(),
             reason: error.to_string(),
         },
-    })?;
+    })
+}
+
+/// Decompresses where need be, and takes the checksum of what comes out.
+pub(super) fn load(path: &Path, raw: Vec<u8>) -> Result<Content, LogError> {
     let bytes = if raw.starts_with(&GZIP_MAGIC) {
         decompress(path, &raw)?
     } else {

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::behaviors;
 use super::header;
 use super::time::parse_time;
+use crate::data::column_names::ColumnNames;
 use crate::data::error::{LogError, shortened};
 use crate::data::format::LogFormat;
 
@@ -59,6 +61,10 @@ fn typed_or_named(extension: &str, lines: &[&str]) -> Result<LogFormat, Vec<Stri
         return Ok(LogFormat::RecBole);
     }
     tried.push("recbole: the first line is no `name:type` header".to_string());
+    if lines.iter().all(|line| line.trim_start().starts_with('{')) {
+        return Ok(LogFormat::JsonLines(ColumnNames::default()));
+    }
+    tried.push("jsonl: a line does not begin with `{`".to_string());
     if let Some(delimiter) = header::DELIMITERS
         .into_iter()
         .find(|&delimiter| header::has_columns(first, delimiter, "", ""))
@@ -86,7 +92,46 @@ fn typed_or_named(extension: &str, lines: &[&str]) -> Result<LogFormat, Vec<Stri
         return Ok(LogFormat::MovieLensData);
     }
     tried.push("movielens-data: not four fields with tabs between, the last a time".to_string());
+    if lines.iter().all(|line| behaviors::looks_like(line)) {
+        return Ok(LogFormat::Mind);
+    }
+    tried.push("mind: not five fields with tabs between, the third a time of MIND".to_string());
+    if let Some(format) = amazon_ratings(lines) {
+        return Ok(format);
+    }
+    tried.push(
+        "amazon-ratings: not user, item, rating, time with products of ten capitals and digits"
+            .to_string(),
+    );
     Err(tried)
+}
+
+/// Ratings of Amazon, of which two editions have user and item the other way round: a product has ten capitals and digits.
+fn amazon_ratings(lines: &[&str]) -> Option<LogFormat> {
+    let mut products = [true; 2];
+    for line in lines {
+        let fields: Vec<&str> = line.trim_end().split(',').collect();
+        let [first, second, rating, time] = fields.try_into().ok()?;
+        rating.parse::<f64>().ok()?;
+        time.parse::<i64>()
+            .ok()
+            .filter(|&time| time >= EARLIEST_UNIX_TIME)?;
+        let product = |token: &str| {
+            token.len() == 10
+                && token
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
+        products = [
+            products[0] && product(first),
+            products[1] && product(second),
+        ];
+    }
+    match products {
+        [false, true] => Some(LogFormat::AmazonRatings),
+        [true, false] => Some(LogFormat::AmazonRatings2018),
+        _ => None,
+    }
 }
 
 /// Formats of tokens with white space between, which nearly any text would pass for: refused where it looks like a table.

@@ -1,7 +1,10 @@
 //! Headers: which column is the user, the item, the time.
 
+use std::path::Path;
+
 use super::columns::Columns;
 use super::records::Records;
+use crate::data::column_names::ColumnNames;
 use crate::data::error::{LogError, shortened};
 
 /// Delimiters tried on a header, in this order.
@@ -21,7 +24,7 @@ const USER_NAMES: &[&str] = &[
     "clientid",
     "sessionid",
 ];
-const ITEM_NAMES: &[&str] = &[
+pub(super) const ITEM_NAMES: &[&str] = &[
     "itemid",
     "item",
     "iid",
@@ -30,8 +33,8 @@ const ITEM_NAMES: &[&str] = &[
     "stockcode",
     "productid",
     "product",
-    "asin",
     "parentasin",
+    "asin",
     "articleid",
     "newsid",
     "trackid",
@@ -40,6 +43,7 @@ const ITEM_NAMES: &[&str] = &[
     "businessid",
     "sku",
 ];
+const RATING_NAMES: &[&str] = &["rating", "overall", "stars"];
 const TIME_NAMES: &[&str] = &[
     "timestamp",
     "ts",
@@ -52,58 +56,66 @@ const TIME_NAMES: &[&str] = &[
     "date",
 ];
 
-/// Reads the header of a table; an empty name stands for the common ones.
+/// Where each column of an event stands among these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) user: usize,
+    pub(super) item: usize,
+    pub(super) time: Option<usize>,
+    pub(super) rating: Option<usize>,
+}
+
+impl Places {
+    /// Finds the wanted names, an empty one standing for the common ones; ratings that nobody named may be missing.
+    pub(super) fn find(
+        path: &Path,
+        line: usize,
+        names: &[String],
+        wanted: &ColumnNames,
+    ) -> Result<Self, LogError> {
+        let needed = |role, name: &str, common| {
+            find(names, name, common).ok_or_else(|| missing(path, line, names, role, name))
+        };
+        Ok(Self {
+            user: needed("user", &wanted.user, USER_NAMES)?,
+            item: needed("item", &wanted.item, ITEM_NAMES)?,
+            time: match wanted.time.as_deref() {
+                None => None,
+                // Nothing but users and items: such a log can only be in time order.
+                Some("") if names.len() == 2 => None,
+                Some(name) => Some(needed("time", name, TIME_NAMES)?),
+            },
+            rating: match wanted.rating.as_deref() {
+                None => None,
+                Some("") => find(names, "", RATING_NAMES),
+                Some(name) => Some(needed("rating", name, RATING_NAMES)?),
+            },
+        })
+    }
+}
+
+/// Reads the header of a table.
 pub(super) fn table(
     records: &mut Records<'_, '_>,
-    user: &str,
-    item: &str,
-    time: Option<&str>,
+    wanted: &ColumnNames,
 ) -> Result<Columns, LogError> {
     let names = read_names(records)?;
-    let user =
-        find(&names, user, USER_NAMES).ok_or_else(|| missing(records, &names, "user", user))?;
-    let item =
-        find(&names, item, ITEM_NAMES).ok_or_else(|| missing(records, &names, "item", item))?;
-    let time = match time {
-        None => None,
-        // Nothing but users and items: such a log can only be in time order.
-        Some("") if names.len() == 2 => None,
-        Some(name) => Some(
-            find(&names, name, TIME_NAMES).ok_or_else(|| missing(records, &names, "time", name))?,
-        ),
-    };
-    Ok(Columns {
-        names,
-        user,
-        item,
-        time,
-    })
+    let places = Places::find(records.path, records.line, &names, wanted)?;
+    Ok(Columns { names, places })
 }
 
 /// Reads the header of a RecBole atomic file, `name:type` fields.
 pub(super) fn recbole(records: &mut Records<'_, '_>) -> Result<Columns, LogError> {
-    let typed = read_names(records)?;
-    let bare: Vec<String> = typed
-        .iter()
-        .map(|name| {
-            name.split_once(':')
-                .map_or(name.as_str(), |(bare, _)| bare)
-                .to_string()
-        })
-        .collect();
-    let named =
-        |role, names| find(&bare, "", names).ok_or_else(|| missing(records, &typed, role, ""));
-    let (user, item) = (named("user", USER_NAMES)?, named("item", ITEM_NAMES)?);
-    let time = match bare.len() {
-        2 => None,
-        _ => Some(named("time", TIME_NAMES)?),
-    };
-    Ok(Columns {
-        names: typed,
-        user,
-        item,
-        time,
-    })
+    let names = read_names(records)?;
+    let bare: Vec<String> = names.iter().map(|name| bare(name).to_string()).collect();
+    let places = Places::find(records.path, records.line, &bare, &ColumnNames::default());
+    let places = places.map_err(|error| error.with_columns(&names))?;
+    Ok(Columns { names, places })
+}
+
+/// The name of a field `name:type`.
+pub(super) fn bare(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(bare, _)| bare)
 }
 
 /// Whether this header has the columns, under this delimiter.
@@ -137,6 +149,12 @@ pub(super) fn delimiter(text: &str, user: &str, item: &str) -> char {
     fitting.or_else(frequent).unwrap_or(',')
 }
 
+/// Whether a tab-separated line names no item column, as a file without a header.
+pub(super) fn names_no_item(line: &str) -> bool {
+    let names: Vec<String> = line.split('\t').map(str::to_string).collect();
+    find(&names, "", ITEM_NAMES).is_none()
+}
+
 /// Whether every field of a tab-separated line is `name:type` with a type of RecBole.
 pub(super) fn is_recbole(header: &str) -> bool {
     const TYPES: [&str; 4] = ["token", "token_seq", "float", "float_seq"];
@@ -147,7 +165,7 @@ pub(super) fn is_recbole(header: &str) -> bool {
     })
 }
 
-fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
+pub(super) fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
     if !records.advance()? {
         let expected = "a header line with column names, then one event a line".to_string();
         return Err(LogError::Empty {
@@ -163,7 +181,7 @@ fn read_names(records: &mut Records<'_, '_>) -> Result<Vec<String>, LogError> {
         .collect())
 }
 
-fn find(names: &[String], wanted: &str, common: &[&str]) -> Option<usize> {
+pub(super) fn find(names: &[String], wanted: &str, common: &[&str]) -> Option<usize> {
     if !wanted.is_empty() {
         return names.iter().position(|name| name == wanted);
     }
@@ -180,8 +198,9 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-fn missing(
-    records: &Records<'_, '_>,
+pub(super) fn missing(
+    path: &Path,
+    line: usize,
     names: &[String],
     role: &'static str,
     wanted: &str,
@@ -197,8 +216,8 @@ fn missing(
         .filter(|(similarity, _)| !wanted.is_empty() && *similarity >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     LogError::MissingColumn {
-        path: records.path.to_path_buf(),
-        line: records.line,
+        path: path.to_path_buf(),
+        line,
         role,
         wanted: (!wanted.is_empty()).then(|| wanted.into()),
         columns: names.iter().map(|name| shortened(name)).collect(),
@@ -206,6 +225,8 @@ fn missing(
         advice: match role {
             "user" => "name the column (user=NAME), or another delimiter or format",
             "item" => "name the column (item=NAME), or another delimiter or format",
+            "title" | "category" => "name one of these columns, or leave the name empty",
+            "rating" => "name the column (rating=NAME), or leave ratings out (rating=none)",
             _ => "name the column (time=NAME), or read the log in file order (time=none)",
         },
     }

@@ -81,6 +81,24 @@ fn date(text: &str) -> Option<i64> {
     Some(days_since_1970(year, month, day) * 86_400 + clock[0] * 3_600 + clock[1] * 60 + seconds)
 }
 
+/// `month/day/year hour:minute:second AM` as MIND writes it, as unix seconds.
+pub(super) fn us_date(text: &str) -> Option<i64> {
+    let [day, clock, half] = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()?;
+    let [month, day, year] = day.split('/').collect::<Vec<_>>().try_into().ok()?;
+    let [hour, minute, second] = clock.split(':').collect::<Vec<_>>().try_into().ok()?;
+    let hour: u32 = hour.parse().ok().filter(|hour| (1..=12).contains(hour))?;
+    let hour = hour % 12 + if half == "PM" { 12 } else { 0 };
+    matches!(half, "AM" | "PM").then(|| {
+        date(&format!(
+            "{year}-{month:0>2}-{day:0>2} {hour:02}:{minute:0>2}:{second:0>2}"
+        ))
+    })?
+}
+
 /// Numbers of exactly these widths between separators.
 fn numbers(text: &str, separator: char, widths: &[usize]) -> Option<Vec<i64>> {
     let parts: Vec<&str> = text.split(separator).collect();
@@ -159,5 +177,24 @@ mod tests {
         assert_eq!(parse_time("2000-02-29 00:00:01"), Ok(951_782_401));
         assert_eq!(parse_time("2011-12-09T12:50:00Z"), Ok(1_323_435_000));
         assert_eq!(parse_time("1969-12-31 23:59"), Ok(-60));
+    }
+
+    #[test]
+    fn twelve_hour_times_are_unix_seconds() {
+        assert_eq!(us_date("12/9/2011 12:50:00 PM"), Some(1_323_435_000));
+        assert_eq!(
+            us_date("12/9/2011 12:50:00 AM"),
+            Some(1_323_435_000 - 43_200)
+        );
+        assert_eq!(us_date("12/09/2011 1:05:07 PM"), Some(1_323_435_907));
+        for text in [
+            "12/9/2011 13:50:00 PM",
+            "13/9/2011 1:50:00 PM",
+            "12/9/2011 1:50:00",
+            "12/9/2011 1:50:00 pm",
+            "881250949",
+        ] {
+            assert_eq!(us_date(text), None, "{text}");
+        }
     }
 }
