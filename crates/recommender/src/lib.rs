@@ -3,6 +3,7 @@
 //! * [`read_log`] turns a file in one of the common formats into [`Interactions`]: one history of item indices per user.
 //! * [`simulate_shop`] makes a log whose item clusters and user interests are known.
 //! * [`learn_item_embeddings`] learns item vectors from any log.
+//! * [`model`] has sequence models with any registered attention inside, [`loss`] what they are taught, and [`train`] how.
 //!
 //! ```
 //! use recommender::{EmbeddingConfig, ShopConfig, learn_item_embeddings, simulate_shop};
@@ -18,6 +19,9 @@
 
 pub mod data;
 pub mod embedding;
+pub mod loss;
+pub mod model;
+pub mod train;
 
 pub use data::{
     FormatError, Interactions, LogError, LogFormat, LogStatistics, ShopConfig, ShopError,
