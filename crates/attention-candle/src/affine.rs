@@ -1,18 +1,20 @@
 //! A linear layer with what surrounds it: bias, activation, dropout and residual, in one pass over its rows.
 
 mod activation;
+mod rows;
 
 pub use activation::Activation;
 
 use crate::dropout::Drop;
 use crate::engine::Engine;
 use crate::error::{Result, expect};
-use crate::numeric::{ROWS, add, add_scaled};
+use crate::numeric::{ROWS, add};
 use crate::ordered::ordered;
-use crate::tensor::{floats, input, like, output, rows};
+use crate::tensor::{self, floats, input, like, output};
 use attention_naive::product;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use ndarray::{ArrayView2, ArrayViewMut2};
+use rows::{Columns, Finish, Unfinish};
 use std::sync::{Mutex, PoisonError};
 
 /// residual + drop(activation(x·W + b)), of which every part but the product may be left out.
@@ -83,7 +85,7 @@ impl Affine {
     }
 
     fn node(&self, x: &Tensor, weight: &Tensor) -> Result<(Tensor, Node)> {
-        let (x, _, width) = rows("affine", x)?;
+        let (x, _, width) = tensor::rows("affine", x)?;
         let out = weight.dims().last().copied().unwrap_or(0);
         expect(
             "affine",
@@ -291,78 +293,4 @@ fn matrix_of(data: &[f32], columns: usize) -> ArrayView2<'_, f32> {
 fn matrix_mut(data: &mut [f32], columns: usize) -> ArrayViewMut2<'_, f32> {
     let shape = (data.len() / columns.max(1), columns);
     ArrayViewMut2::from_shape(shape, data).expect("whole rows of a checked shape")
-}
-
-/// From products to the output.
-struct Finish<'a> {
-    op: &'a Node,
-    first: usize,
-    bias: &'a [f32],
-    residual: Option<&'a [f32]>,
-    sums: Option<&'a mut [f32]>,
-    y: &'a mut [f32],
-}
-
-impl pulp::WithSimd for Finish<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Affine {
-            activation, drop, ..
-        } = self.op.affine;
-        for row in self.y.chunks_exact_mut(self.op.out) {
-            add_scaled(1.0, self.bias, row);
-        }
-        if let Some(sums) = self.sums {
-            sums.copy_from_slice(self.y);
-            activation.apply(self.y);
-        }
-        for (n, row) in self.y.chunks_exact_mut(self.op.out).enumerate() {
-            drop.thin(self.first + n, row);
-        }
-        if let Some(residual) = self.residual {
-            add_scaled(1.0, residual, self.y);
-        }
-    }
-}
-
-/// From the output's gradient to that of the products.
-struct Unfinish<'a> {
-    op: &'a Node,
-    first: usize,
-    sums: &'a [f32],
-    dsums: &'a mut [f32],
-}
-
-impl pulp::WithSimd for Unfinish<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Affine {
-            activation, drop, ..
-        } = self.op.affine;
-        for (n, row) in self.dsums.chunks_exact_mut(self.op.out).enumerate() {
-            drop.thin(self.first + n, row);
-        }
-        activation.differentiate(self.sums, self.dsums);
-    }
-}
-
-/// Sums of columns.
-struct Columns<'a> {
-    rows: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-impl pulp::WithSimd for Columns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        for row in self.rows.chunks_exact(self.sums.len().max(1)) {
-            add_scaled(1.0, row, self.sums);
-        }
-    }
 }

@@ -1,12 +1,15 @@
 //! Losses over a positive item and sampled negatives.
 
-use super::{SKIP, counted};
+mod rows;
+
+use super::counted;
 use crate::engine::Engine;
 use crate::error::{Error, Result, expect, expect_rows};
-use crate::numeric::{ROWS, add_scaled, dot, exp_nonpositive, sigmoid};
+use crate::numeric::ROWS;
 use crate::ordered::ordered;
-use crate::tensor::{floats, input, like, output, rows};
+use crate::tensor::{self, floats, input, like, output};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use rows::{Forward, Items, States};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is asked of the logits of a positive item and its negatives.
@@ -43,8 +46,8 @@ pub fn sampled_loss(
     factor: f32,
 ) -> Result<Tensor> {
     let candidates = candidates.into();
-    let (h, positions, width) = rows("sampled loss", h)?;
-    let (table, count, _) = rows("sampled loss", table)?;
+    let (h, positions, width) = tensor::rows("sampled loss", h)?;
+    let (table, count, _) = tensor::rows("sampled loss", table)?;
     expect(
         "sampled loss",
         "table",
@@ -159,158 +162,5 @@ impl CustomOp2 for Sampled {
             });
         }
         Ok((Some(like(dh, h)?), Some(like(dtable, table)?)))
-    }
-}
-
-struct Forward<'a> {
-    op: &'a Sampled,
-    h: &'a [f32],
-    table: &'a [f32],
-    candidates: &'a [u32],
-    slopes: &'a mut [f32],
-}
-
-impl pulp::WithSimd for Forward<'_> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) -> f64 {
-        let Sampled {
-            width,
-            each,
-            objective,
-            factor,
-            ..
-        } = *self.op;
-        let mut total = 0.0;
-        let positions = self
-            .candidates
-            .chunks_exact(each)
-            .zip(self.slopes.chunks_exact_mut(each));
-        for (h, (candidates, slopes)) in self.h.chunks_exact(width).zip(positions) {
-            if candidates[0] == SKIP {
-                continue;
-            }
-            for (logit, id) in slopes.iter_mut().zip(candidates) {
-                *logit = dot(h, &self.table[*id as usize * width..][..width]);
-            }
-            let loss = match objective {
-                Objective::BinaryCrossEntropy { beta } => binary(beta, slopes),
-                Objective::Softmax => softmax(slopes),
-            };
-            total += f64::from(loss);
-            slopes.iter_mut().for_each(|slope| *slope *= factor);
-        }
-        total * f64::from(factor)
-    }
-}
-
-/// From logits to slopes; gives the loss.
-#[inline(always)]
-fn binary(beta: f32, logits: &mut [f32]) -> f32 {
-    let Some((positive, negatives)) = logits.split_first_mut() else {
-        return 0.0;
-    };
-    // ln(1 + exp(-|s|)) takes the logarithms of a product, so that one logarithm serves many negatives.
-    let mut loss = (-*positive).max(0.0) + exp_nonpositive(-positive.abs()).ln_1p();
-    loss *= beta;
-    *positive = -beta * sigmoid(-*positive);
-    for group in negatives.chunks_mut(16) {
-        let (mut linear, mut product) = (0.0, 1.0);
-        for negative in group {
-            linear += negative.max(0.0);
-            product *= 1.0 + exp_nonpositive(-negative.abs());
-            *negative = sigmoid(*negative);
-        }
-        loss += linear + f32::ln(product);
-    }
-    loss
-}
-
-/// From logits to slopes; gives the loss.
-#[inline(always)]
-fn softmax(logits: &mut [f32]) -> f32 {
-    let positive = logits[0];
-    let max = logits.iter().fold(f32::NEG_INFINITY, |max, s| max.max(*s));
-    let mut total = 0.0;
-    for s in logits.iter_mut() {
-        *s = exp_nonpositive(*s - max);
-        total += *s;
-    }
-    logits.iter_mut().for_each(|s| *s /= total);
-    logits[0] -= 1.0;
-    max - positive + total.ln()
-}
-
-struct States<'a> {
-    op: &'a Sampled,
-    d_loss: f32,
-    table: &'a [f32],
-    candidates: &'a [u32],
-    slopes: &'a [f32],
-    dh: &'a mut [f32],
-}
-
-impl pulp::WithSimd for States<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Sampled { width, each, .. } = *self.op;
-        let positions = self
-            .candidates
-            .chunks_exact(each)
-            .zip(self.slopes.chunks_exact(each));
-        for (dh, (candidates, slopes)) in self.dh.chunks_exact_mut(width).zip(positions) {
-            if candidates[0] == SKIP {
-                continue;
-            }
-            for (slope, id) in slopes.iter().zip(candidates) {
-                let item = &self.table[*id as usize * width..][..width];
-                add_scaled(self.d_loss * slope, item, dh);
-            }
-        }
-    }
-}
-
-struct Items<'a> {
-    op: &'a Sampled,
-    d_loss: f32,
-    h: &'a [f32],
-    slopes: &'a [f32],
-    first: usize,
-    dtable: &'a mut [f32],
-}
-
-impl pulp::WithSimd for Items<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) {
-        let Sampled {
-            width,
-            each,
-            candidates,
-            ..
-        } = self.op;
-        let count = self.dtable.len() / width;
-        let positions = candidates
-            .chunks_exact(*each)
-            .zip(self.slopes.chunks_exact(*each));
-        for (h, (candidates, slopes)) in self.h.chunks_exact(*width).zip(positions) {
-            if candidates[0] == SKIP {
-                continue;
-            }
-            for (slope, id) in slopes.iter().zip(candidates) {
-                let at = (*id as usize).wrapping_sub(self.first);
-                if at < count {
-                    add_scaled(
-                        self.d_loss * slope,
-                        h,
-                        &mut self.dtable[at * width..][..*width],
-                    );
-                }
-            }
-        }
     }
 }

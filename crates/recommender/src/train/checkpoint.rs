@@ -5,7 +5,8 @@
 
 use super::config::TrainConfig;
 use super::error::TrainError;
-use super::trainer::{Progress, Trainer};
+use super::progress::Progress;
+use super::trainer::Trainer;
 use candle_core::{Device, Tensor, Var};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};

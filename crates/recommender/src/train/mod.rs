@@ -12,6 +12,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod gradients;
+mod progress;
 mod step;
 mod trainer;
 
