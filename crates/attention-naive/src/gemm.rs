@@ -5,6 +5,8 @@ mod forward;
 mod product;
 mod softmax;
 
+pub use product::product;
+
 use crate::scores;
 use attention::variant::Parameters;
 use attention::{

@@ -9,5 +9,5 @@ mod heads;
 mod readable;
 mod scores;
 
-pub use gemm::NAIVE_GEMM;
+pub use gemm::{NAIVE_GEMM, product};
 pub use readable::NAIVE;

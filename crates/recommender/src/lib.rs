@@ -5,6 +5,7 @@
 //! * [`Split`] holds events out, and [`evaluate()`] ranks the catalogue for every user with any [`Ranker`].
 //! * [`baseline`] has the floors: popularity and item neighbourhoods.
 //! * [`learn_item_embeddings`] learns item vectors from any log.
+//! * [`model`] has sequence models with any registered attention inside, [`loss`] what they are taught, and [`train`] how.
 //!
 //! ```
 //! use recommender::{EmbeddingConfig, ShopConfig, learn_item_embeddings, simulate_shop};
@@ -22,7 +23,10 @@ pub mod baseline;
 pub mod data;
 pub mod embedding;
 pub mod evaluate;
+pub mod loss;
+pub mod model;
 pub mod prepare;
+pub mod train;
 
 pub use data::{
     FormatError, Interactions, LogError, LogFormat, LogStatistics, ShopConfig, ShopError,

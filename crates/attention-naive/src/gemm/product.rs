@@ -3,11 +3,11 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// c = alpha·a·b, or c + alpha·a·b where `add`, on the calling thread; a `[M, K]`, b `[K, N]`,
-/// c `[M, N]`, any strides.
+/// c `[M, N]`, any strides. The only wrapper round the gemm crate.
 ///
 /// # Panics
 /// Where the shapes do not fit.
-pub(crate) fn product(
+pub fn product(
     alpha: f32,
     add: bool,
     a: ArrayView2<'_, f32>,

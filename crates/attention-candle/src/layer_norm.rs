@@ -1,0 +1,172 @@
+//! Layer normalisation with its gradients (Ba, Kiros & Hinton 2016, equation 4).
+
+use crate::engine::Engine;
+use crate::error::{Result, expect};
+use crate::numeric::{ROWS, add, add_scaled, sum};
+use crate::ordered::ordered;
+use crate::tensor::{floats, input, like, output, rows};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+
+/// (x - mean)/√(variance + ε)·gain + shift over the last axis of x `[..., D]`; `weight` is `[2, D]`: gain,
+/// then shift.
+///
+/// Cost: one pass over x forward, two backward; mean and deviation are computed anew there.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) where `weight` does not fit x.
+pub fn layer_norm(engine: &Engine, x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
+    let (x, _, width) = rows("layer norm", x)?;
+    expect("layer norm", "weight", "[2, D]", weight.dims(), &[2, width])?;
+    let op = LayerNorm {
+        engine: engine.clone(),
+        epsilon,
+        width: width.max(1),
+    };
+    Ok(x.apply_op2(&weight.contiguous()?, op)?)
+}
+
+struct LayerNorm {
+    engine: Engine,
+    epsilon: f32,
+    width: usize,
+}
+
+impl CustomOp2 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (x, weight) = (input(x, x_layout)?, input(weight, weight_layout)?);
+        let mut y = vec![0.0; x.len()];
+        let block = ROWS * self.width;
+        let tasks = x.chunks(block).zip(y.chunks_mut(block));
+        self.engine.run(tasks, |(x, y)| {
+            pulp::Arch::new().dispatch(Forward {
+                op: self,
+                x,
+                weight,
+                y,
+            });
+        });
+        Ok(output(y, x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let (mut dx, mut dw) = (vec![0.0; x.elem_count()], vec![0.0; 2 * self.width]);
+        {
+            let (x, w, dy) = (floats(x)?, floats(weight)?, floats(&dy)?);
+            let (weight, block) = (&w[..], ROWS * self.width);
+            let tasks = x
+                .chunks(block)
+                .zip(dy.chunks(block))
+                .zip(dx.chunks_mut(block));
+            let work = |((x, dy), dx)| {
+                pulp::Arch::new().dispatch(Backward {
+                    op: self,
+                    x,
+                    weight,
+                    dy,
+                    dx,
+                })
+            };
+            ordered(self.engine.workers(), tasks, work, |part| {
+                add(&part, &mut dw)
+            });
+        }
+        Ok((Some(like(dx, x)?), Some(like(dw, weight)?)))
+    }
+}
+
+impl LayerNorm {
+    /// Mean and 1/√(variance + ε) of a row.
+    #[inline(always)]
+    fn statistics(&self, x: &[f32]) -> (f32, f32) {
+        let count = x.len() as f32;
+        let mean = sum(x, x, |x, _| x) / count;
+        let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+        (mean, 1.0 / (variance + self.epsilon).sqrt())
+    }
+}
+
+struct Forward<'a> {
+    op: &'a LayerNorm,
+    x: &'a [f32],
+    weight: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        let width = self.op.width;
+        let (gain, shift) = self.weight.split_at(width);
+        for (x, y) in self
+            .x
+            .chunks_exact(width)
+            .zip(self.y.chunks_exact_mut(width))
+        {
+            let (mean, inverse) = self.op.statistics(x);
+            for ((y, x), (gain, shift)) in y.iter_mut().zip(x).zip(gain.iter().zip(shift)) {
+                *y = (x - mean) * inverse * gain + shift;
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    op: &'a LayerNorm,
+    x: &'a [f32],
+    weight: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Backward<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Vec<f32> {
+        let width = self.op.width;
+        let gain = &self.weight[..width];
+        let mut dw = vec![0.0; 2 * width];
+        let (dgain, dshift) = dw.split_at_mut(width);
+        let rows = self.x.chunks_exact(width).zip(self.dy.chunks_exact(width));
+        for ((x, dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
+            let (mean, inverse) = self.op.statistics(x);
+            add_scaled(1.0, dy, dshift);
+            // dx holds the gradient of the normalised row until its two means are known.
+            for (((dx, x), dy), (gain, dgain)) in dx
+                .iter_mut()
+                .zip(x)
+                .zip(dy)
+                .zip(gain.iter().zip(&mut *dgain))
+            {
+                *dgain += dy * (x - mean) * inverse;
+                *dx = dy * gain;
+            }
+            let count = width as f32;
+            let mean_dx = sum(dx, dx, |dx, _| dx) / count;
+            let along = sum(dx, x, |dx, x| dx * (x - mean)) * inverse / count;
+            for (dx, x) in dx.iter_mut().zip(x) {
+                *dx = inverse * (*dx - mean_dx - (x - mean) * inverse * along);
+            }
+        }
+        dw
+    }
+}

@@ -1,0 +1,39 @@
+//! Why a model could not be made or run.
+
+/// What is wrong with a model's configuration, or with a call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The attention's name or parameters.
+    #[error(transparent)]
+    Registry(#[from] attention_variants::RegistryError),
+    /// The attention's refusal.
+    #[error(transparent)]
+    Attention(#[from] attention::Error),
+    /// An op's refusal.
+    #[error(transparent)]
+    Op(#[from] attention_candle::Error),
+    /// The tape's.
+    #[error(transparent)]
+    Tape(#[from] candle_core::Error),
+    /// A setting that cannot be.
+    #[error("{setting} = {value}: {expected}")]
+    Setting {
+        /// Its key in configs.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// A side input of an attention that the model does not know how to make.
+    #[error(
+        "{variant} needs the side input `{name}`, which no projection of a sequence model makes; known are log_decay, beta, step"
+    )]
+    SideInput {
+        /// The variant.
+        variant: &'static str,
+        /// The side input.
+        name: &'static str,
+    },
+}

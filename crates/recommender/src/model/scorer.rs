@@ -1,0 +1,61 @@
+//! A trained model as what it is for: scores of all items after a history.
+
+use super::{ModelError, Pass, SequenceModel, Tokens};
+use attention_candle::{Engine, floats, logits};
+use candle_core::{Device, Tensor};
+use ndarray::ArrayViewMut2;
+
+/// Histories that are encoded together: a worker's part.
+const HISTORIES: usize = 16;
+
+/// A model and its item vectors `[I, D]`, in use.
+#[derive(Clone, Copy)]
+pub struct Scorer<'m> {
+    /// The model.
+    pub model: &'m dyn SequenceModel,
+    /// Its item vectors.
+    pub items: &'m Tensor,
+    /// Who computes.
+    pub engine: &'m Engine,
+}
+
+impl Scorer<'_> {
+    /// Writes the logit of every item behind each history, `[B, I]`; zeros behind an empty one.
+    ///
+    /// Cost: an encoding of each history's most recent events, and 2·I·D flops.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the model refuses, or an item is not in the catalogue.
+    pub fn score(
+        &self,
+        histories: &[&[u32]],
+        scores: ArrayViewMut2<'_, f32>,
+    ) -> Result<(), ModelError> {
+        let parts = histories.chunks(HISTORIES).collect();
+        let states = self.engine.workers().map(parts, |part| self.states(part));
+        let states = states.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        let shape = (histories.len(), self.model.width());
+        let states = Tensor::from_vec(states, shape, &Device::Cpu)?;
+        Ok(logits(self.engine, &states, self.items, scores)?)
+    }
+
+    /// The state behind the last event of each history, end to end.
+    fn states(&self, histories: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        let width = self.model.width();
+        let tokens = Tokens::new(histories.iter().copied(), self.model.longest());
+        let pass = Pass {
+            engine: self.engine,
+            dropout: None,
+        };
+        // A detached table keeps the tape out.
+        let states = self.model.encode(&self.items.detach(), &tokens, pass)?;
+        let states = floats(&states)?;
+        let mut last = vec![0.0; histories.len() * width];
+        for (bounds, last) in tokens.offsets.windows(2).zip(last.chunks_exact_mut(width)) {
+            if bounds[1] > bounds[0] {
+                last.copy_from_slice(&states[(bounds[1] - 1) * width..][..width]);
+            }
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,272 @@
+//! The loop of a training.
+
+use super::adam::{Adam, Rate};
+use super::batches::{Part, order, parts, seed_of};
+use super::config::TrainConfig;
+use super::error::TrainError;
+use super::gradients::Gradients;
+use super::progress::Progress;
+use super::step::{PartGradient, Step};
+use crate::model::{ModelError, Parameters, Scorer, SequenceModel};
+use attention_candle::{Engine, ordered};
+use candle_core::Var;
+
+/// A model in training.
+///
+/// ```
+/// use attention::Workers;
+/// use attention_candle::Engine;
+/// use recommender::model::{SasRec, SasRecConfig};
+/// use recommender::train::{TrainConfig, Trainer};
+///
+/// let histories: Vec<Vec<u32>> = (0..40).map(|user| (0..8).map(|t| (user + t) % 20).collect()).collect();
+/// let histories: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
+/// let model = SasRec::new(&SasRecConfig { width: 16, longest: 8, ..SasRecConfig::default() }, 1)?;
+/// let config = TrainConfig { batch: 8, ..TrainConfig::default() };
+/// let mut trainer = Trainer::new(Box::new(model), 20, config, Engine::new(Workers::new(2)?))?;
+/// let first = trainer.epoch(&histories)?;
+/// let fifth = (0..4).map(|_| trainer.epoch(&histories)).last().transpose()?;
+/// assert!(fifth.is_some_and(|report| report.loss < first.loss));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Trainer {
+    pub(super) config: TrainConfig,
+    pub(super) model: Box<dyn SequenceModel>,
+    engine: Engine,
+    /// The item vectors, then the model's parameters.
+    pub(super) learned: Vec<Var>,
+    pub(super) names: Vec<String>,
+    pub(super) adam: Adam,
+    gradients: Gradients,
+    pub(super) progress: Progress,
+    /// What was learned when the metric was best.
+    pub(super) best: Option<Vec<Vec<f32>>>,
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// Epochs done, this one among them.
+    pub epoch: u64,
+    /// Mean loss a position, of each step's parameters.
+    pub loss: f64,
+    /// Steps done.
+    pub steps: u64,
+    /// Positions that were learned from.
+    pub positions: u64,
+    /// The mean norm of the steps' gradients before clipping, where they are clipped.
+    pub gradient_norm: Option<f64>,
+}
+
+impl Trainer {
+    /// A training that has not begun, in a catalogue of so many items.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] for settings that cannot be.
+    pub fn new(
+        model: Box<dyn SequenceModel>,
+        catalogue: usize,
+        config: TrainConfig,
+        engine: Engine,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let items = Parameters::new(config.seed).table("items", catalogue, model.width())?;
+        let (mut names, mut learned) = (vec!["items".to_owned()], vec![items]);
+        for (name, var) in model.parameters().iter() {
+            names.push(name.to_owned());
+            learned.push(var.clone());
+        }
+        Ok(Self {
+            adam: Adam::new(&learned),
+            gradients: Gradients::new(&learned, model.width()),
+            progress: Progress::default(),
+            best: None,
+            config,
+            model,
+            engine,
+            learned,
+            names,
+        })
+    }
+
+    /// The model and its item vectors, as they are now.
+    #[must_use]
+    pub fn scorer(&self) -> Scorer<'_> {
+        Scorer {
+            model: &*self.model,
+            items: &self.learned[0],
+            engine: &self.engine,
+        }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Epochs done.
+    #[must_use]
+    pub fn epochs(&self) -> u64 {
+        self.progress.epochs
+    }
+
+    /// Learns from every history once, in an order of the epoch's own.
+    ///
+    /// # Errors
+    /// [`TrainError::NoTargets`] where nothing can be learned, [`TrainError::Diverged`] for a loss that is no
+    /// number, and what the model refuses.
+    pub fn epoch(&mut self, histories: &[&[u32]]) -> Result<EpochReport, TrainError> {
+        self.check(histories)?;
+        let users = order(histories, self.config.seed, self.progress.epochs);
+        if users.is_empty() {
+            return Err(TrainError::NoTargets {
+                histories: histories.len(),
+            });
+        }
+        let (mut loss, mut positions, mut norms) = (0.0, 0, 0.0);
+        let before = self.adam.steps;
+        for users in users.chunks(self.config.batch) {
+            let batch: Vec<&[u32]> = users.iter().map(|&user| histories[user]).collect();
+            let done = self.step(&batch)?;
+            loss += done.loss * done.positions as f64;
+            positions += done.positions as u64;
+            norms += done.norm.unwrap_or(0.0);
+        }
+        self.progress.epochs += 1;
+        let steps = self.adam.steps - before;
+        Ok(EpochReport {
+            epoch: self.progress.epochs,
+            loss: loss / positions as f64,
+            steps: self.adam.steps,
+            positions,
+            gradient_norm: self.config.clip.map(|_| norms / steps as f64),
+        })
+    }
+
+    /// One step on a batch of histories; gives its mean loss a position.
+    ///
+    /// # Errors
+    /// As for [`epoch`](Self::epoch).
+    pub fn step_on(&mut self, batch: &[&[u32]]) -> Result<f64, TrainError> {
+        self.check(batch)?;
+        let batch: Vec<&[u32]> = batch
+            .iter()
+            .copied()
+            .filter(|history| history.len() > 1)
+            .collect();
+        if batch.is_empty() {
+            return Err(TrainError::NoTargets { histories: 0 });
+        }
+        Ok(self.step(&batch)?.loss)
+    }
+
+    fn step(&mut self, batch: &[&[u32]]) -> Result<Done, TrainError> {
+        let (parts, positions) = parts(batch, self.model.longest(), self.config.padded);
+        self.gradients.clear();
+        let (mut loss, mut fault) = (0.0, None);
+        let step = Step {
+            model: &*self.model,
+            items: &self.learned[0],
+            engine: &self.engine,
+            loss: self.config.loss,
+            factor: 1.0 / positions as f32,
+        };
+        let (seed, number) = (self.config.seed, self.adam.steps);
+        let work =
+            |(n, part): (usize, &Part<'_>)| step.learn(part, seed_of(&[seed, 1, number, n as u64]));
+        let gradients = &mut self.gradients;
+        ordered(
+            self.engine.workers(),
+            parts.iter().enumerate(),
+            work,
+            |part: Result<PartGradient, ModelError>| {
+                let merged = part.and_then(|part| {
+                    loss += part.loss;
+                    Ok(gradients.add(&part)?)
+                });
+                if let Err(error) = merged {
+                    fault.get_or_insert(error);
+                }
+            },
+        );
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged { step: number, loss });
+        }
+        let norm = self
+            .config
+            .clip
+            .map(|_| self.gradients.norm(self.engine.workers()));
+        let clipped = self
+            .config
+            .clip
+            .zip(norm)
+            .map_or(1.0, |(most, norm)| (most / norm.max(most)).min(1.0));
+        let warm = (number + 1) as f64 / self.config.warm_up.max(1) as f64;
+        let rate = Rate {
+            size: self.config.learning_rate * warm.min(1.0),
+            betas: self.config.betas,
+            weight_decay: self.config.weight_decay,
+            gradients: clipped,
+        };
+        self.adam
+            .step(&self.learned, &self.gradients, &rate, self.engine.workers())?;
+        Ok(Done {
+            loss,
+            positions,
+            norm,
+        })
+    }
+
+    /// The mean loss of predicting the last event of each history from those before it, without dropout; NaN
+    /// where none has two events.
+    ///
+    /// # Errors
+    /// What the model refuses.
+    pub fn validation_loss(&self, histories: &[&[u32]]) -> Result<f64, TrainError> {
+        self.check(histories)?;
+        let known: Vec<&[u32]> = histories
+            .iter()
+            .copied()
+            .filter(|history| history.len() > 1)
+            .collect();
+        let (parts, _) = parts(&known, self.model.longest(), false);
+        let step = Step {
+            model: &*self.model,
+            items: &self.learned[0],
+            engine: &self.engine,
+            loss: self.config.loss,
+            factor: 1.0 / known.len() as f32,
+        };
+        let parts = parts.iter().enumerate().collect();
+        let losses = self.engine.workers().map(parts, |(n, part)| {
+            // The same negatives at every look.
+            step.predict(part, seed_of(&[self.config.seed, 2, n as u64]))
+        });
+        let losses = losses.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(if known.is_empty() {
+            f64::NAN
+        } else {
+            losses.iter().sum()
+        })
+    }
+
+    fn check(&self, histories: &[&[u32]]) -> Result<(), TrainError> {
+        let catalogue = self.learned[0].dim(0)?;
+        let most = histories.iter().flat_map(|history| history.iter()).max();
+        match most {
+            Some(&item) if item as usize >= catalogue => Err(TrainError::Item { item, catalogue }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a step came to.
+struct Done {
+    loss: f64,
+    positions: usize,
+    norm: Option<f64>,
+}
