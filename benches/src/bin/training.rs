@@ -129,7 +129,7 @@ impl Ours {
         let mut state = 1u32;
         let mut item = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (u64::from(state) * args.items as u64 >> 32) as u32
+            ((u64::from(state) * args.items as u64) >> 32) as u32
         };
         let histories = (0..args.batch)
             .map(|_| (0..=args.length).map(|_| item()).collect())
