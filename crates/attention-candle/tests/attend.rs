@@ -5,7 +5,7 @@ mod support;
 
 use attention::dropout::Dropout;
 use attention::mask::Alignment;
-use attention::{Attention, Feature, Geometry, Init, Layout, Mask, Problem, Shape};
+use attention::{Attention, Feature, Geometry, Layout, Mask, Problem, Shape};
 use attention_candle::{Attend, Error};
 use attention_variants::{Configured, VARIANTS};
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -203,12 +203,10 @@ fn every_variant_with_gradients_has_those_of_its_f64_form() {
             .into();
         let specs = attention.tensors(&geometry);
         for (at, spec) in specs.iter().enumerate() {
-            let begin = match spec.init {
-                Init::Constant(x) => x,
-                Init::Identity | Init::Normal(_) => 0.0,
-            };
+            let begin: Vec<f32> = spec.make(4).into_iter().collect();
+            let begin = Tensor::from_vec(begin, spec.shape.clone(), &Device::Cpu).unwrap();
             let noise = numbers(10 + at as u32, spec.shape.clone(), 0.03);
-            vars.push(Var::from_tensor(&(noise.as_tensor() + f64::from(begin)).unwrap()).unwrap());
+            vars.push(Var::from_tensor(&(noise.as_tensor() + begin).unwrap()).unwrap());
         }
         let names: Vec<&'static str> = specs.iter().map(|s| s.name).collect();
         let extras: Vec<(&'static str, &Tensor)> = names

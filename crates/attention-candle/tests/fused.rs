@@ -61,7 +61,8 @@ fn affine_has_its_gradients_under_every_activation() {
     let sigmoid =
         |x: &Tensor| (one(x) / (one(x) + x.neg().unwrap().exp().unwrap()).unwrap()).unwrap();
     let softplus = |x: &Tensor| (one(x) + x.exp().unwrap()).unwrap().log().unwrap();
-    let cases: [(Activation, &dyn Fn(&Tensor) -> Tensor); 6] = [
+    type Plain<'a> = &'a dyn Fn(&Tensor) -> Tensor;
+    let cases: [(Activation, Plain<'_>); 6] = [
         (Activation::Identity, &|x| x.clone()),
         (Activation::Relu, &|x| x.relu().unwrap()),
         (Activation::Silu, &|x| (x * sigmoid(x)).unwrap()),

@@ -86,7 +86,8 @@ fn sampled_losses_are_their_definitions() {
                 .unwrap();
             ((picked * counts(&positives)).unwrap().sum_all().unwrap() * -0.25).unwrap()
         };
-        let cases: [(Objective, &dyn Fn(&Tensor, &Tensor) -> Tensor); 3] = [
+        type Plain<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
+        let cases: [(Objective, Plain<'_>); 3] = [
             (Objective::BinaryCrossEntropy { beta: 1.0 }, &binary(1.0)),
             (Objective::BinaryCrossEntropy { beta: 0.25 }, &binary(0.25)),
             (Objective::Softmax, &softmax),
