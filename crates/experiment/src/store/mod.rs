@@ -11,6 +11,8 @@ mod summary;
 mod writer;
 
 pub use manifest::{DataSource, Manifest, Session};
+pub(crate) use atomic::replace;
+pub(crate) use lock::Lock;
 pub(crate) use writer::Writer;
 
 use crate::record::Record;

@@ -4,14 +4,19 @@
 //! gradient of a step is as large as the step and not as the catalogue. Histories lie end to end
 //! ([`Tokens`]); padding, where it is wanted, is a matter of who makes the tokens.
 
+mod config;
 mod error;
+mod influence;
 mod mixer;
 mod parameters;
+mod ranker;
 mod sasrec;
 mod scorer;
 mod tokens;
 
+pub use config::ModelConfig;
 pub use error::ModelError;
+pub use influence::influence;
 pub use mixer::AttentionConfig;
 pub use parameters::Parameters;
 pub use sasrec::{Norm, SasRec, SasRecConfig};

@@ -7,6 +7,7 @@
 //! threads, and so is one that was stopped and resumed.
 
 mod adam;
+mod adopt;
 mod batches;
 mod checkpoint;
 mod config;
@@ -15,6 +16,7 @@ mod gradients;
 mod progress;
 mod step;
 mod trainer;
+mod weights;
 
 pub use config::{StopConfig, TrainConfig};
 pub use error::TrainError;

@@ -48,6 +48,12 @@ impl Trainer {
         self.progress.epochs >= self.config.epochs as u64 || self.config.stop.is_some_and(tired)
     }
 
+    /// The best value of the metric so far, and after how many epochs it was.
+    #[must_use]
+    pub fn best(&self) -> Option<(f64, u64)> {
+        self.progress.best
+    }
+
     /// Goes back to what was best, where a metric was noted; gives its value and after how many epochs it was.
     ///
     /// # Errors

@@ -28,7 +28,10 @@ macro_rules! kernel {
                 fn run<$V: attention::simd::Vector>(self) {
                     let Self { $($argument),* } = self;
                     // SAFETY: inside dispatch; the rest is the caller's promise.
-                    unsafe { $body }
+                    #[allow(unused_unsafe)] // of kernels that call safe functions alone
+                    unsafe {
+                        $body
+                    }
                 }
             }
             attention::simd::dispatch(isa, Run { $($argument),* });
