@@ -37,3 +37,29 @@ pub enum ModelError {
         name: &'static str,
     },
 }
+
+/// Refuses sizes of zero.
+pub(super) fn at_least_one<const N: usize>(
+    sizes: [(&'static str, usize); N],
+) -> Result<(), ModelError> {
+    match sizes.into_iter().find(|(_, value)| *value == 0) {
+        Some((setting, value)) => Err(ModelError::Setting {
+            setting,
+            value: value.to_string(),
+            expected: "at least 1",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses heads that do not divide the width.
+pub(super) fn divides(heads: usize, width: usize) -> Result<(), ModelError> {
+    if width.is_multiple_of(heads) {
+        return Ok(());
+    }
+    Err(ModelError::Setting {
+        setting: "heads",
+        value: heads.to_string(),
+        expected: "a divisor of the width",
+    })
+}

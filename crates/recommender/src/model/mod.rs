@@ -5,14 +5,18 @@
 //! ([`Tokens`]); padding, where it is wanted, is a matter of who makes the tokens.
 
 mod error;
+mod gru4rec;
 mod mixer;
+mod nextitnet;
 mod parameters;
 mod sasrec;
 mod scorer;
 mod tokens;
 
 pub use error::ModelError;
+pub use gru4rec::{Gru4Rec, Gru4RecConfig};
 pub use mixer::AttentionConfig;
+pub use nextitnet::{NextItNet, NextItNetConfig};
 pub use parameters::Parameters;
 pub use sasrec::{Norm, SasRec, SasRecConfig};
 pub use scorer::Scorer;
