@@ -26,6 +26,11 @@ pub enum ModelError {
         /// What would be accepted.
         expected: &'static str,
     },
+    /// States of a model that has none.
+    #[error(
+        "a candidate model has no state behind an event: its scores depend on the candidate, ask it for those"
+    )]
+    NoStates,
     /// A side input of an attention that the model does not know how to make.
     #[error(
         "{variant} needs the side input `{name}`, which no projection of a sequence model makes; known are log_decay, beta, step"

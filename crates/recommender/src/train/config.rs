@@ -3,7 +3,7 @@
 use crate::loss::Loss;
 use crate::train::TrainError;
 
-/// How a model is trained; the defaults are those of SASRec's authors.
+/// How a model is trained; the defaults are those of SASRec's authors (four targets a history are our own choice).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -15,6 +15,9 @@ pub struct TrainConfig {
     pub batch: usize,
     /// The loss.
     pub loss: Loss,
+    /// Positions of each history that an epoch learns from, drawn anew each time, where the model scores
+    /// candidates: each needs an attention of its own. Models with states learn from all positions.
+    pub targets: usize,
     /// Adam's step size, after the warm-up.
     pub learning_rate: f64,
     /// Steps over which the step size grows to its own, in a line.
@@ -48,6 +51,7 @@ impl Default for TrainConfig {
             epochs: 200,
             batch: 128,
             loss: Loss::default(),
+            targets: 4,
             learning_rate: 1e-3,
             warm_up: 0,
             betas: (0.9, 0.98),
@@ -71,7 +75,10 @@ impl TrainConfig {
         if self.batch == 0 {
             return refuse("batch", "0".into(), "at least 1");
         }
-        if !self.loss.is_full() && self.loss.negatives() == 0 {
+        if self.targets == 0 {
+            return refuse("targets", "0".into(), "at least 1");
+        }
+        if self.loss.is_sampled() && self.loss.negatives() == 0 {
             return refuse("loss.negatives", "0".into(), "at least 1");
         }
         let (first, second) = self.betas;

@@ -9,13 +9,17 @@
 mod adam;
 mod batches;
 mod checkpoint;
+mod choices;
 mod config;
 mod error;
 mod gradients;
 mod progress;
+mod ratings;
 mod step;
 mod trainer;
+mod validation;
 
 pub use config::{StopConfig, TrainConfig};
 pub use error::TrainError;
+pub use ratings::RatingScale;
 pub use trainer::{EpochReport, Trainer};

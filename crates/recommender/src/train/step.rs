@@ -1,8 +1,8 @@
 //! From a part of a batch to its gradients, on one worker.
 
 use super::batches::{Part, Question};
-use crate::loss::Loss;
-use crate::model::{ModelError, Pass, SequenceModel};
+use crate::loss::{Goals, Loss};
+use crate::model::{ModelError, Pass, Requests, SequenceModel};
 use attention_candle::{Engine, floats};
 use candle_core::{Tensor, Var};
 
@@ -67,16 +67,26 @@ impl Step<'_> {
             engine: self.engine,
             dropout,
         };
-        let states = self.model.encode(table, &question.tokens, pass)?;
         let catalogue = self.items.dim(0)?;
-        self.loss.of(
-            self.engine,
-            &states,
-            table,
-            &question.goals,
-            catalogue,
-            self.factor,
-        )
+        let of = |states: &Tensor, items: &Tensor, goals: &Goals| {
+            self.loss
+                .of(self.engine, states, items, goals, catalogue, self.factor)
+        };
+        let Some(model) = self.model.candidate_model() else {
+            let states = self.model.encode(table, &question.tokens, pass)?;
+            return of(&states, table, &question.goals);
+        };
+        let requests = Requests::even(question.tokens.clone(), question.goals.rows.clone());
+        let logits = model.score(table, &requests, pass)?.unsqueeze(1)?;
+        // To the loss a request is a state of one number, 1, and its candidates are items of one number, their
+        // logits.
+        let ones = (requests.offsets.len() - 1, 1);
+        let ones = Tensor::ones(ones, logits.dtype(), logits.device())?;
+        let goals = Goals {
+            rows: (0..requests.candidates.len() as u32).collect(),
+            ratings: question.goals.ratings.clone(),
+        };
+        of(&ones, &logits, &goals)
     }
 
     /// The vectors of the question's items: a leaf of the tape as small as the part.

@@ -1,13 +1,15 @@
 //! The loop of a training.
 
 use super::adam::{Adam, Rate};
-use super::batches::{Part, order, parts, seed_of};
+use super::batches::{Cut, Part, order, parts, seed_of};
 use super::config::TrainConfig;
 use super::error::TrainError;
 use super::gradients::Gradients;
 use super::progress::Progress;
+use super::ratings::{RatingScale, in_units};
 use super::step::{PartGradient, Step};
 use crate::model::{ModelError, Parameters, Scorer, SequenceModel};
+use crate::prepare::History;
 use attention_candle::{Engine, ordered};
 use candle_core::Var;
 
@@ -32,7 +34,7 @@ use candle_core::Var;
 pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) model: Box<dyn SequenceModel>,
-    engine: Engine,
+    pub(super) engine: Engine,
     /// The item vectors, then the model's parameters.
     pub(super) learned: Vec<Var>,
     pub(super) names: Vec<String>,
@@ -70,6 +72,13 @@ impl Trainer {
         engine: Engine,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        if model.candidate_model().is_some() && config.loss.is_full() {
+            return Err(TrainError::Setting {
+                setting: "loss",
+                value: "softmax".into(),
+                expected: "a loss with sampled negatives, or of ratings: the model scores each item anew",
+            });
+        }
         let items = Parameters::new(config.seed).table("items", catalogue, model.width())?;
         let (mut names, mut learned) = (vec!["items".to_owned()], vec![items]);
         for (name, var) in model.parameters().iter() {
@@ -113,12 +122,23 @@ impl Trainer {
 
     /// Learns from every history once, in an order of the epoch's own.
     ///
+    /// Histories are slices of item numbers, or [`History`] where the loss is of ratings.
+    ///
     /// # Errors
-    /// [`TrainError::NoTargets`] where nothing can be learned, [`TrainError::Diverged`] for a loss that is no
-    /// number, and what the model refuses.
-    pub fn epoch(&mut self, histories: &[&[u32]]) -> Result<EpochReport, TrainError> {
-        self.check(histories)?;
-        let users = order(histories, self.config.seed, self.progress.epochs);
+    /// [`TrainError::NoTargets`] where nothing can be learned, [`TrainError::NoRatings`] where ratings are to be
+    /// learned and there are none, [`TrainError::Diverged`] for a loss that is no number, and what the model
+    /// refuses.
+    pub fn epoch<'h, H: Copy + Into<History<'h>>>(
+        &mut self,
+        histories: &[H],
+    ) -> Result<EpochReport, TrainError> {
+        let histories = self.known(histories)?;
+        if self.config.loss.is_of_ratings() {
+            self.progress.ratings = Some(RatingScale::of(&histories)?);
+        }
+        let units = self.units(&histories)?;
+        let histories = in_units(&histories, &units);
+        let users = order(&histories, self.config.seed, self.progress.epochs);
         if users.is_empty() {
             return Err(TrainError::NoTargets {
                 histories: histories.len(),
@@ -127,7 +147,7 @@ impl Trainer {
         let (mut loss, mut positions, mut norms) = (0.0, 0, 0.0);
         let before = self.adam.steps;
         for users in users.chunks(self.config.batch) {
-            let batch: Vec<&[u32]> = users.iter().map(|&user| histories[user]).collect();
+            let batch: Vec<History<'_>> = users.iter().map(|&user| histories[user]).collect();
             let done = self.step(&batch)?;
             loss += done.loss * done.positions as f64;
             positions += done.positions as u64;
@@ -148,21 +168,22 @@ impl Trainer {
     ///
     /// # Errors
     /// As for [`epoch`](Self::epoch).
-    pub fn step_on(&mut self, batch: &[&[u32]]) -> Result<f64, TrainError> {
-        self.check(batch)?;
-        let batch: Vec<&[u32]> = batch
-            .iter()
-            .copied()
-            .filter(|history| history.len() > 1)
-            .collect();
+    pub fn step_on<'h, H: Copy + Into<History<'h>>>(
+        &mut self,
+        batch: &[H],
+    ) -> Result<f64, TrainError> {
+        let mut batch = self.known(batch)?;
+        batch.retain(|history| history.len() > 1);
+        let units = self.units(&batch)?;
+        let batch = in_units(&batch, &units);
         if batch.is_empty() {
             return Err(TrainError::NoTargets { histories: 0 });
         }
         Ok(self.step(&batch)?.loss)
     }
 
-    fn step(&mut self, batch: &[&[u32]]) -> Result<Done, TrainError> {
-        let (parts, positions) = parts(batch, self.model.longest(), self.config.padded);
+    fn step(&mut self, batch: &[History<'_>]) -> Result<Done, TrainError> {
+        let (parts, positions) = parts(batch, self.cut(self.config.padded));
         self.gradients.clear();
         let (mut loss, mut fault) = (0.0, None);
         let step = Step {
@@ -221,45 +242,26 @@ impl Trainer {
         })
     }
 
-    /// The mean loss of predicting the last event of each history from those before it, without dropout; NaN
-    /// where none has two events.
-    ///
-    /// # Errors
-    /// What the model refuses.
-    pub fn validation_loss(&self, histories: &[&[u32]]) -> Result<f64, TrainError> {
-        self.check(histories)?;
-        let known: Vec<&[u32]> = histories
-            .iter()
-            .copied()
-            .filter(|history| history.len() > 1)
-            .collect();
-        let (parts, _) = parts(&known, self.model.longest(), false);
-        let step = Step {
-            model: &*self.model,
-            items: &self.learned[0],
-            engine: &self.engine,
-            loss: self.config.loss,
-            factor: 1.0 / known.len() as f32,
-        };
-        let parts = parts.iter().enumerate().collect();
-        let losses = self.engine.workers().map(parts, |(n, part)| {
-            // The same negatives at every look.
-            step.predict(part, seed_of(&[self.config.seed, 2, n as u64]))
-        });
-        let losses = losses.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(if known.is_empty() {
-            f64::NAN
-        } else {
-            losses.iter().sum()
-        })
-    }
-
-    fn check(&self, histories: &[&[u32]]) -> Result<(), TrainError> {
+    /// The histories, if all their items are in the catalogue.
+    pub(super) fn known<'h, H: Copy + Into<History<'h>>>(
+        &self,
+        histories: &[H],
+    ) -> Result<Vec<History<'h>>, TrainError> {
+        let histories: Vec<History<'h>> = histories.iter().map(|&history| history.into()).collect();
         let catalogue = self.learned[0].dim(0)?;
-        let most = histories.iter().flat_map(|history| history.iter()).max();
+        let most = histories.iter().flat_map(|history| history.items).max();
         match most {
             Some(&item) if item as usize >= catalogue => Err(TrainError::Item { item, catalogue }),
-            _ => Ok(()),
+            _ => Ok(histories),
+        }
+    }
+
+    pub(super) fn cut(&self, padded: bool) -> Cut {
+        let chooses = self.model.candidate_model().is_some();
+        Cut {
+            longest: self.model.longest(),
+            padded,
+            targets: chooses.then_some(self.config.targets),
         }
     }
 }

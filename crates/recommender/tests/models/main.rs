@@ -1,5 +1,6 @@
 //! Every model: its gradient, its bits, and that it learns.
 
+mod candidates;
 mod sequence;
 
 use attention::Workers;
