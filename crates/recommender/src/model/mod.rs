@@ -7,6 +7,7 @@
 
 mod candidates;
 mod error;
+mod features;
 mod gru4rec;
 mod mixer;
 mod nextitnet;
@@ -18,6 +19,7 @@ mod tokens;
 
 pub use candidates::{CandidateModel, Requests};
 pub use error::ModelError;
+pub use features::{FeatureKind, SideFeatures};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig};
 pub use mixer::AttentionConfig;
 pub use nextitnet::{NextItNet, NextItNetConfig};

@@ -1,6 +1,7 @@
 //! The settings of a training.
 
 use crate::loss::Loss;
+use crate::model::FeatureKind;
 use crate::train::TrainError;
 
 /// How a model is trained; the defaults are those of SASRec's authors (four targets a history are our own choice).
@@ -11,6 +12,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// The most epochs.
     pub epochs: usize,
+    /// What items have vectors for beside their own, in means that are added to those: nothing, as in the models'
+    /// papers, or the kinds of [`SideFeatures`](crate::model::SideFeatures) that the training is given.
+    pub features: Vec<FeatureKind>,
     /// Histories a step.
     pub batch: usize,
     /// The loss.
@@ -49,6 +53,7 @@ impl Default for TrainConfig {
         Self {
             seed: 0,
             epochs: 200,
+            features: Vec::new(),
             batch: 128,
             loss: Loss::default(),
             targets: 4,

@@ -13,6 +13,7 @@ mod choices;
 mod config;
 mod error;
 mod gradients;
+mod items;
 mod progress;
 mod ratings;
 mod step;

@@ -61,6 +61,7 @@ impl Trainer {
             for (var, values) in self.learned.iter().zip(best) {
                 super::checkpoint::set(var, values)?;
             }
+            self.items.refresh(self.engine.workers())?;
         }
         Ok(self.progress.best)
     }

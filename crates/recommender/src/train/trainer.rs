@@ -5,6 +5,7 @@ use super::batches::{Cut, Part, order, parts, seed_of};
 use super::config::TrainConfig;
 use super::error::TrainError;
 use super::gradients::Gradients;
+use super::items::ItemTable;
 use super::progress::Progress;
 use super::ratings::{RatingScale, in_units};
 use super::step::{PartGradient, Step};
@@ -35,11 +36,12 @@ pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) model: Box<dyn SequenceModel>,
     pub(super) engine: Engine,
-    /// The item vectors, then the model's parameters.
+    /// The item vectors, then the model's parameters, then the vectors of features.
     pub(super) learned: Vec<Var>,
+    pub(super) items: ItemTable,
     pub(super) names: Vec<String>,
     pub(super) adam: Adam,
-    gradients: Gradients,
+    pub(super) gradients: Gradients,
     pub(super) progress: Progress,
     /// What was learned when the metric was best.
     pub(super) best: Option<Vec<Vec<f32>>>,
@@ -90,6 +92,7 @@ impl Trainer {
             gradients: Gradients::new(&learned, model.width()),
             progress: Progress::default(),
             best: None,
+            items: ItemTable::new(learned[0].clone()),
             config,
             model,
             engine,
@@ -103,7 +106,7 @@ impl Trainer {
     pub fn scorer(&self) -> Scorer<'_> {
         Scorer {
             model: &*self.model,
-            items: &self.learned[0],
+            items: self.items.vectors(),
             engine: &self.engine,
         }
     }
@@ -153,6 +156,7 @@ impl Trainer {
             positions += done.positions as u64;
             norms += done.norm.unwrap_or(0.0);
         }
+        self.items.refresh(self.engine.workers())?;
         self.progress.epochs += 1;
         let steps = self.adam.steps - before;
         Ok(EpochReport {
@@ -179,16 +183,21 @@ impl Trainer {
         if batch.is_empty() {
             return Err(TrainError::NoTargets { histories: 0 });
         }
-        Ok(self.step(&batch)?.loss)
+        let done = self.step(&batch)?;
+        self.items.refresh(self.engine.workers())?;
+        Ok(done.loss)
     }
 
     fn step(&mut self, batch: &[History<'_>]) -> Result<Done, TrainError> {
         let (parts, positions) = parts(batch, self.cut(self.config.padded));
         self.gradients.clear();
+        if self.config.loss.is_full() {
+            self.items.refresh(self.engine.workers())?;
+        }
         let (mut loss, mut fault) = (0.0, None);
         let step = Step {
             model: &*self.model,
-            items: &self.learned[0],
+            items: &self.items,
             engine: &self.engine,
             loss: self.config.loss,
             factor: 1.0 / positions as f32,
@@ -216,6 +225,9 @@ impl Trainer {
         }
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step: number, loss });
+        }
+        if let Some(features) = self.items.features() {
+            self.gradients.share(features, self.engine.workers());
         }
         let norm = self
             .config
@@ -248,7 +260,7 @@ impl Trainer {
         histories: &[H],
     ) -> Result<Vec<History<'h>>, TrainError> {
         let histories: Vec<History<'h>> = histories.iter().map(|&history| history.into()).collect();
-        let catalogue = self.learned[0].dim(0)?;
+        let catalogue = self.items.count();
         let most = histories.iter().flat_map(|history| history.items).max();
         match most {
             Some(&item) if item as usize >= catalogue => Err(TrainError::Item { item, catalogue }),

@@ -24,7 +24,7 @@ impl Trainer {
         let (parts, _) = parts(&known, self.cut(false));
         let step = Step {
             model: &*self.model,
-            items: &self.learned[0],
+            items: &self.items,
             engine: &self.engine,
             loss: self.config.loss,
             factor: 1.0 / known.len() as f32,

@@ -150,7 +150,7 @@ fn the_simulated_shop_is_learned_with_the_same_bits_on_any_threads() {
 #[test]
 fn ratings_are_learned_in_units_of_their_spread() {
     let histories = shop();
-    let liking = |item: &u32| if item % 3 == 0 { 5.0 } else { 2.0 };
+    let liking = |item: &u32| if item.is_multiple_of(3) { 5.0 } else { 2.0 };
     let ratings: Vec<Vec<f32>> = histories
         .iter()
         .map(|items| items.iter().map(liking).collect())

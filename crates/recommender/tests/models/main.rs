@@ -1,6 +1,7 @@
 //! Every model: its gradient, its bits, and that it learns.
 
 mod candidates;
+mod features;
 mod sequence;
 
 use attention::Workers;
@@ -50,7 +51,12 @@ fn scores(trainer: &Trainer, histories: &[&[u32]]) -> Array2<f32> {
     scores
 }
 
-/// Trains on 1, 2 and 3 threads and asserts that the scores are the same bits; gives the losses of the epochs.
+fn losses_of(trainer: &mut Trainer, histories: &[&[u32]], epochs: usize) -> Vec<f64> {
+    let epoch = |_| trainer.epoch(histories).unwrap().loss;
+    (0..epochs).map(epoch).collect()
+}
+
+/// Trains on one thread and on two and asserts that losses and scores are the same bits; gives the losses of the epochs.
 fn losses_on_any_threads(
     model: impl Fn() -> Box<dyn SequenceModel>,
     loss: Loss,
@@ -60,9 +66,7 @@ fn losses_on_any_threads(
     let histories = views(&histories);
     let runs = [1, 2].map(|threads| {
         let mut trainer = trainer(model(), loss, threads);
-        let losses: Vec<f64> = (0..epochs)
-            .map(|_| trainer.epoch(&histories).unwrap().loss)
-            .collect();
+        let losses = losses_of(&mut trainer, &histories, epochs);
         (losses, scores(&trainer, &histories[..20]))
     });
     let [one, two] = runs;
