@@ -3,6 +3,7 @@
 use crate::{ITEMS, assert_slopes, losses_on_any_threads, shop, trainer, views};
 use attention::Workers;
 use attention_candle::Engine;
+use attention_variants::VARIANTS;
 use candle_core::Tensor;
 use ndarray::Array2;
 use recommender::History;
@@ -218,4 +219,40 @@ fn what_a_candidate_model_cannot_do_is_refused() {
             ..
         })
     ));
+}
+
+#[test]
+fn every_variant_with_gradients_reads_histories_for_candidates() {
+    let histories = shop();
+    let histories = &views(&histories)[..60];
+    let mut trained = Vec::new();
+    for variant in VARIANTS {
+        let attention = AttentionConfig {
+            variant: variant.name.into(),
+            ..AttentionConfig::default()
+        };
+        let config = TargetAttentionConfig {
+            attention,
+            ..TargetAttentionConfig::default()
+        };
+        let model = match TargetAttention::new(&small(config), 3) {
+            Ok(model) => Box::new(model),
+            Err(ModelError::SideInput { .. }) => continue,
+            Err(error) => panic!("{}: {error}", variant.name),
+        };
+        let mut trainer = trainer(model, Loss::Bce { negatives: 2 }, 2);
+        match trainer.epoch(histories) {
+            Ok(report) => {
+                assert!(report.loss.is_finite(), "{}", variant.name);
+                trained.push(variant.name);
+            }
+            // The tensors of some are as long as the history.
+            Err(error) => {
+                let message = error.to_string();
+                let known = ["does not support", "needs the tensor"];
+                assert!(known.iter().any(|text| message.contains(text)), "{message}");
+            }
+        }
+    }
+    assert!(trained.len() > 10, "{trained:?}");
 }
