@@ -1,26 +1,37 @@
-//! Sequence models: from the items of histories to a state at every event, which scores the next item.
+//! Sequence models: from the items of histories to a state at every event, which scores the next item; and
+//! candidate models, which read a history anew for every item that they score.
 //!
 //! A model sees item vectors, not item numbers: a table of just those that its histories hold, so that the
 //! gradient of a step is as large as the step and not as the catalogue. Histories lie end to end
 //! ([`Tokens`]); padding, where it is wanted, is a matter of who makes the tokens.
 
+mod candidates;
 mod config;
 mod error;
+mod features;
+mod gru4rec;
 mod influence;
 mod mixer;
+mod nextitnet;
 mod parameters;
 mod ranker;
 mod sasrec;
 mod scorer;
+mod target_attention;
 mod tokens;
 
+pub use candidates::{CandidateModel, Requests};
 pub use config::ModelConfig;
 pub use error::ModelError;
+pub use features::{FeatureKind, SideFeatures};
+pub use gru4rec::{Gru4Rec, Gru4RecConfig};
 pub use influence::influence;
 pub use mixer::AttentionConfig;
+pub use nextitnet::{NextItNet, NextItNetConfig};
 pub use parameters::Parameters;
 pub use sasrec::{Norm, SasRec, SasRecConfig};
 pub use scorer::Scorer;
+pub use target_attention::{TargetAttention, TargetAttentionConfig};
 pub use tokens::Tokens;
 
 use attention_candle::Engine;
@@ -53,7 +64,12 @@ pub trait SequenceModel: Send + Sync {
     /// events of its own history up to t. A state's product with an item's vector is the item's logit.
     ///
     /// # Errors
-    /// [`ModelError`] where an op or the attention refuses.
+    /// [`ModelError`] where an op or the attention refuses, and of a [candidate model](Self::candidate_model).
     fn encode(&self, items: &Tensor, tokens: &Tokens, pass: Pass<'_>)
     -> Result<Tensor, ModelError>;
+
+    /// The model as one that scores candidates instead of giving states, if it is one.
+    fn candidate_model(&self) -> Option<&dyn CandidateModel> {
+        None
+    }
 }

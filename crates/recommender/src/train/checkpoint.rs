@@ -128,7 +128,7 @@ impl Trainer {
         self.adam.steps = state.steps;
         self.best = best;
         self.progress = state.progress;
-        Ok(())
+        Ok(self.items.refresh(self.engine.workers())?)
     }
 
     /// Whether a folder holds one.

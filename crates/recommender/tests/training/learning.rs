@@ -76,6 +76,7 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
         let tokens = Tokens::new(histories, model.longest());
         let goals = Goals {
             rows: [5, 9, 2, 5, 4, 0, 11, 3].into(),
+            ..Goals::default()
         };
         let loss = || {
             let pass = Pass {
