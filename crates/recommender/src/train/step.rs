@@ -3,7 +3,7 @@
 use super::batches::{Part, Question};
 use crate::loss::Loss;
 use crate::model::{ModelError, Pass, SequenceModel};
-use attention_candle::{Engine, floats};
+use attention_candle::{Engine, Tape, floats};
 use candle_core::{Tensor, Var};
 
 /// What a step works with.
@@ -33,8 +33,10 @@ impl Step<'_> {
     pub(super) fn learn(&self, part: &Part<'_>, seed: u64) -> Result<PartGradient, ModelError> {
         let question = part.question(self.loss, self.items.dim(0)?, seed, false);
         let table = self.table(&question)?;
-        let loss = self.ask(&question, &table, Some(seed))?;
-        let gradients = loss.backward()?;
+        let tape = Tape::default();
+        let engine = &self.engine.with_tape(&tape);
+        let loss = Step { engine, ..*self }.ask(&question, &table, Some(seed))?;
+        let gradients = tape.backward(&loss)?;
         let parameters = self.model.parameters().iter();
         Ok(PartGradient {
             loss: f64::from(loss.to_scalar::<f32>()?),
