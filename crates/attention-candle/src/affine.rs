@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Result, expect};
 use crate::numeric::{ROWS, add};
 use crate::ordered::ordered;
+use crate::tape::Node;
 use crate::tensor::{self, floats, input, like, output};
 use attention_naive::product;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
@@ -69,8 +70,9 @@ impl Affine {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) where the weight does not fit x.
     pub fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let (x, op) = self.node(x, weight)?;
-        Ok(x.apply_op2(&weight.contiguous()?, op)?)
+        let (x, op) = self.op(x, weight)?;
+        let inputs = [x, weight.contiguous()?];
+        Ok(self.engine.apply(Node::Two(inputs, Box::new(op)))?)
     }
 
     /// As [`forward`](Self::forward), added to `residual` `[..., out]`.
@@ -78,13 +80,14 @@ impl Affine {
     /// # Errors
     /// As for [`forward`](Self::forward), and where the residual does not fit.
     pub fn forward_onto(&self, residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let (x, op) = self.node(x, weight)?;
+        let (x, op) = self.op(x, weight)?;
         let shape = op.shape(x.dims());
         expect("affine", "residual", "[..., out]", residual.dims(), &shape)?;
-        Ok(x.apply_op3(&weight.contiguous()?, &residual.contiguous()?, op)?)
+        let inputs = [x, weight.contiguous()?, residual.contiguous()?];
+        Ok(self.engine.apply(Node::Three(inputs, Box::new(op)))?)
     }
 
-    fn node(&self, x: &Tensor, weight: &Tensor) -> Result<(Tensor, Node)> {
+    fn op(&self, x: &Tensor, weight: &Tensor) -> Result<(Tensor, Linear)> {
         let (x, _, width) = tensor::rows("affine", x)?;
         let out = weight.dims().last().copied().unwrap_or(0);
         expect(
@@ -94,7 +97,7 @@ impl Affine {
             weight.dims(),
             &[width + 1, out],
         )?;
-        let op = Node {
+        let op = Linear {
             affine: self.clone(),
             width,
             out,
@@ -104,7 +107,7 @@ impl Affine {
     }
 }
 
-struct Node {
+struct Linear {
     affine: Affine,
     width: usize,
     out: usize,
@@ -112,7 +115,7 @@ struct Node {
     sums: Mutex<Vec<f32>>,
 }
 
-impl Node {
+impl Linear {
     fn shape(&self, x: &[usize]) -> Vec<usize> {
         let mut shape = x.to_vec();
         if let Some(last) = shape.last_mut() {
@@ -220,7 +223,7 @@ impl Node {
     }
 }
 
-impl CustomOp2 for Node {
+impl CustomOp2 for Linear {
     fn name(&self) -> &'static str {
         "affine"
     }
@@ -248,7 +251,7 @@ impl CustomOp2 for Node {
     }
 }
 
-impl CustomOp3 for Node {
+impl CustomOp3 for Linear {
     fn name(&self) -> &'static str {
         "affine-onto"
     }

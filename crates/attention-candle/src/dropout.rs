@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::numeric::ROWS;
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use attention::dropout::{Dropout, HeadDropout};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
@@ -58,7 +59,7 @@ pub fn dropout(engine: &Engine, x: &Tensor, drop: Drop) -> Result<Tensor> {
         drop,
         width,
     };
-    Ok(x.apply_op1(op)?)
+    Ok(engine.apply(Node::One([x], Box::new(op)))?)
 }
 
 struct Thinned {

@@ -1,6 +1,8 @@
 //! Who computes, and in which memory.
 
+use crate::tape::{Node, Tape, WeakTape};
 use attention::{Scratch, Workers};
+use candle_core::Tensor;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Workers and scratch that ops share; cheap to clone.
@@ -8,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A call from within a task of the same workers runs on the calling thread alone: a trainer that gives
 /// each worker a part of the batch builds the same graph from the same ops as one that does not.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine {
+    shared: Arc<Shared>,
+    tape: Option<WeakTape>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -20,22 +25,32 @@ impl Engine {
     /// An engine on these workers.
     #[must_use]
     pub fn new(workers: Workers) -> Self {
-        Self(Arc::new(Shared {
-            workers,
-            scratch: Mutex::default(),
-        }))
+        let scratch = Mutex::default();
+        Self {
+            shared: Arc::new(Shared { workers, scratch }),
+            tape: None,
+        }
+    }
+
+    /// The same workers and scratch, with ops that go onto a tape instead of into candle's graph.
+    #[must_use]
+    pub fn with_tape(&self, tape: &Tape) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            tape: Some(tape.downgrade()),
+        }
     }
 
     /// The workers.
     #[must_use]
     pub fn workers(&self) -> &Workers {
-        &self.0.workers
+        &self.shared.workers
     }
 
     /// Lends a scratch, which is kept for the next call.
     pub(crate) fn with_scratch<R>(&self, call: impl FnOnce(&mut Scratch) -> R) -> R {
         let pool = || {
-            self.0
+            self.shared
                 .scratch
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -44,6 +59,14 @@ impl Engine {
         let answer = call(&mut scratch);
         pool().push(scratch);
         answer
+    }
+
+    /// An op's output: on the tape, or in candle's graph.
+    pub(crate) fn apply(&self, node: Node) -> candle_core::Result<Tensor> {
+        match self.tape.as_ref().and_then(WeakTape::upgrade) {
+            Some(tape) => tape.apply(node),
+            None => node.in_candles_graph(),
+        }
     }
 
     /// Runs `work` on every task; what is shared is the caller's to arrange.

@@ -4,6 +4,7 @@ use crate::dropout::{Drop, Thin};
 use crate::engine::Engine;
 use crate::error::{Result, expect, expect_rows};
 use crate::numeric::{ROWS, add_scaled};
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 use std::sync::Arc;
@@ -61,12 +62,13 @@ impl Embed {
     pub fn forward(self, table: &Tensor) -> Result<Tensor> {
         let (table, count, width) = rows("gather", table)?;
         expect_rows("gather", &self.ids, count)?;
-        let op = Node {
+        let op = Gather {
             embed: self,
             places: [].into(),
             width,
         };
-        Ok(table.apply_op1(op)?)
+        let engine = op.embed.engine.clone();
+        Ok(engine.apply(Node::One([table], Box::new(op)))?)
     }
 
     /// As [`forward`](Self::forward), plus the rows `places` `[T]` of `positions` `[L, D]`.
@@ -99,22 +101,23 @@ impl Embed {
         )?;
         expect_rows("gather", &self.ids, count)?;
         expect_rows("gather", &places, most)?;
-        let op = Node {
+        let op = Gather {
             embed: self,
             places,
             width,
         };
-        Ok(table.apply_op2(&positions, op)?)
+        let engine = op.embed.engine.clone();
+        Ok(engine.apply(Node::Two([table, positions], Box::new(op)))?)
     }
 }
 
-struct Node {
+struct Gather {
     embed: Embed,
     places: Arc<[u32]>,
     width: usize,
 }
 
-impl Node {
+impl Gather {
     fn forward(&self, table: &[f32], positions: &[f32]) -> (CpuStorage, Shape) {
         let Embed {
             engine,
@@ -187,7 +190,7 @@ impl Node {
     }
 }
 
-impl CustomOp1 for Node {
+impl CustomOp1 for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
@@ -206,7 +209,7 @@ impl CustomOp1 for Node {
     }
 }
 
-impl CustomOp2 for Node {
+impl CustomOp2 for Gather {
     fn name(&self) -> &'static str {
         "gather-at"
     }

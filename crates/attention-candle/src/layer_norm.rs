@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::error::{Result, expect};
 use crate::numeric::{ROWS, add, add_scaled, sum};
 use crate::ordered::ordered;
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
@@ -22,7 +23,8 @@ pub fn layer_norm(engine: &Engine, x: &Tensor, weight: &Tensor, epsilon: f32) ->
         epsilon,
         width: width.max(1),
     };
-    Ok(x.apply_op2(&weight.contiguous()?, op)?)
+    let inputs = [x, weight.contiguous()?];
+    Ok(engine.apply(Node::Two(inputs, Box::new(op)))?)
 }
 
 struct LayerNorm {

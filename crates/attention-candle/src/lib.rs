@@ -1,8 +1,8 @@
 //! Any registered attention variant as a candle op with gradients, and the fused ops that training one
 //! needs.
 //!
-//! candle's tape stays: an op here is one node of it, with a forward and a backward of its own. Ops run on
-//! an [`Engine`], workers that the caller names, never on candle's global pool. What an op needs again in
+//! An op here is one node of candle's graph, with a forward and a backward of its own, or one entry of a
+//! [`Tape`], whose reverse pass takes less time and no pool of candle's. Ops run on an [`Engine`], workers that the caller names, never on candle's global pool. What an op needs again in
 //! backward (L of an attention, the statistics of a layer norm) stays inside it; dropout is drawn anew from
 //! counters instead of being stored. Every op gives the same bits on any number of workers.
 //!
@@ -48,6 +48,7 @@ mod layer_norm;
 mod loss;
 mod numeric;
 mod ordered;
+mod tape;
 mod tensor;
 mod unfold;
 
@@ -61,5 +62,6 @@ pub use gru::gru;
 pub use layer_norm::layer_norm;
 pub use loss::{Objective, SKIP, logits, sampled_loss, softmax_loss};
 pub use ordered::ordered;
+pub use tape::Tape;
 pub use tensor::floats;
 pub use unfold::unfold_causal;

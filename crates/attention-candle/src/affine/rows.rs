@@ -1,11 +1,11 @@
 //! What a linear layer does to the rows of its products, on the machine's vectors.
 
-use super::{Affine, Node};
+use super::{Affine, Linear};
 use crate::numeric::add_scaled;
 
 /// From products to the output.
 pub(super) struct Finish<'a> {
-    pub(super) op: &'a Node,
+    pub(super) op: &'a Linear,
     pub(super) first: usize,
     pub(super) bias: &'a [f32],
     pub(super) residual: Option<&'a [f32]>,
@@ -39,7 +39,7 @@ impl pulp::WithSimd for Finish<'_> {
 
 /// From the output's gradient to that of the products.
 pub(super) struct Unfinish<'a> {
-    pub(super) op: &'a Node,
+    pub(super) op: &'a Linear,
     pub(super) first: usize,
     pub(super) sums: &'a [f32],
     pub(super) dsums: &'a mut [f32],

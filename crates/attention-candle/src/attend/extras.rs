@@ -6,6 +6,7 @@
 
 use super::node::State;
 use crate::error::Result;
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use std::sync::{Arc, PoisonError};
@@ -43,13 +44,15 @@ impl Extras {
 
 /// O once more, with the packed tensor on the tape.
 pub(super) fn tie(
-    o: &Tensor,
+    o: Tensor,
     packed: &Tensor,
     qkv: [&Tensor; 3],
     state: Arc<State>,
 ) -> Result<Tensor> {
     let qkv = qkv.map(Tensor::clone);
-    Ok(o.apply_op2(packed, Tie { qkv, state })?)
+    let engine = state.call.engine.clone();
+    let inputs = [o, packed.clone()];
+    Ok(engine.apply(Node::Two(inputs, Box::new(Tie { qkv, state })))?)
 }
 
 struct Tie {

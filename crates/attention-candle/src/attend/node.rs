@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::extras::{self, Extras};
 use crate::error::Result;
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output};
 use attention::Gradients;
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
@@ -24,9 +25,11 @@ pub(super) fn apply(
         lse: Mutex::default(),
         gradients: Mutex::default(),
     });
-    let o = q.apply_op3(k, v, Node(state.clone()))?;
+    let inputs = [q, k, v].map(Tensor::clone);
+    let op = Box::new(Attention(state.clone()));
+    let o = state.call.engine.apply(Node::Three(inputs, op))?;
     match &state.extras.packed {
-        Some(packed) if packed.track_op() => extras::tie(&o, packed, [q, k, v], state.clone()),
+        Some(packed) if packed.track_op() => extras::tie(o, packed, [q, k, v], state.clone()),
         _ => Ok(o),
     }
 }
@@ -62,9 +65,9 @@ impl State {
     }
 }
 
-struct Node(Arc<State>);
+struct Attention(Arc<State>);
 
-impl CustomOp3 for Node {
+impl CustomOp3 for Attention {
     fn name(&self) -> &'static str {
         "attend"
     }

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, expect, expect_rows};
 use crate::numeric::ROWS;
 use crate::ordered::ordered;
+use crate::tape::Node;
 use crate::tensor::{self, floats, input, like, output};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use rows::{Forward, Items, States};
@@ -74,7 +75,7 @@ pub fn sampled_loss(
         width,
         slopes: Mutex::default(),
     };
-    Ok(h.apply_op2(&table, op)?)
+    Ok(engine.apply(Node::Two([h, table], Box::new(op)))?)
 }
 
 struct Sampled {

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Result, expect, expect_rows};
 use crate::numeric::{ROWS, add, exp_nonpositive};
 use crate::ordered::ordered;
+use crate::tape::Node;
 use crate::tensor::{input, like, output, rows};
 use attention_naive::product;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
@@ -58,7 +59,7 @@ pub fn softmax_loss(
         width,
         gradients: Mutex::default(),
     };
-    Ok(h.apply_op2(&items, op)?)
+    Ok(engine.apply(Node::Two([h, items], Box::new(op)))?)
 }
 
 struct Full {

@@ -4,7 +4,7 @@ use super::batches::{Part, Question};
 use super::items::ItemTable;
 use crate::loss::{Goals, Loss};
 use crate::model::{ModelError, Pass, Requests, SequenceModel};
-use attention_candle::Engine;
+use attention_candle::{Engine, Tape};
 use candle_core::{Tensor, Var};
 
 /// What a step works with.
@@ -33,8 +33,10 @@ impl Step<'_> {
     pub(super) fn learn(&self, part: &Part<'_>, seed: u64) -> Result<PartGradient, ModelError> {
         let question = part.question(self.loss, self.items.count(), seed, false);
         let table = self.table(&question)?;
-        let loss = self.ask(&question, &table, Some(seed))?;
-        let gradients = loss.backward()?;
+        let tape = Tape::default();
+        let engine = &self.engine.with_tape(&tape);
+        let loss = Step { engine, ..*self }.ask(&question, &table, Some(seed))?;
+        let gradients = tape.backward(&loss)?;
         let parameters = self.model.parameters().iter();
         Ok(PartGradient {
             loss: f64::from(loss.to_scalar::<f32>()?),

@@ -2,7 +2,7 @@
 
 use crate::{LOSSES, histories, quick, scores, small, trainer, views, with_variant};
 use attention::{Feature, Workers};
-use attention_candle::Engine;
+use attention_candle::{Engine, Tape};
 use attention_variants::{Configured, VARIANTS};
 use candle_core::Tensor;
 use recommender::loss::{Goals, Loss};
@@ -78,22 +78,31 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             rows: [5, 9, 2, 5, 4, 0, 11, 3].into(),
             ..Goals::default()
         };
-        let loss = || {
+        let loss_on = |engine: &Engine| {
             let pass = Pass {
-                engine: &engine,
+                engine,
                 dropout: Some(5),
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             Loss::Softmax
-                .of(&engine, &states, &items, &goals, 12, 1.0)
+                .of(engine, &states, &items, &goals, 12, 1.0)
                 .unwrap()
         };
+        let loss = || loss_on(&engine);
         let value = |loss: Tensor| f64::from(loss.to_scalar::<f32>().unwrap());
         let gradients = loss().backward().unwrap();
+        let tape = Tape::default();
+        let taped = tape.backward(&loss_on(&engine.with_tape(&tape))).unwrap();
         for (name, var) in model.parameters().iter().chain([("items", &items)]) {
             let gradient = gradients
                 .get(var)
                 .unwrap_or_else(|| panic!("{variant}: no gradient of {name}"));
+            let apart = (gradient - taped.get(var).unwrap()).unwrap();
+            let apart = value(apart.abs().unwrap().flatten_all().unwrap().max(0).unwrap());
+            assert!(
+                apart < 1e-6,
+                "{variant}, {name}: candle's way back and the tape's differ by {apart}"
+            );
             let size = value(gradient.sqr().unwrap().sum_all().unwrap()).sqrt();
             // Along the gradient itself the slope is its length.
             let before = var.as_detached_tensor().copy().unwrap();
