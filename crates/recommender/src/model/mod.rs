@@ -5,6 +5,7 @@
 //! ([`Tokens`]); padding, where it is wanted, is a matter of who makes the tokens.
 
 mod error;
+mod hstu;
 mod mixer;
 mod parameters;
 mod sasrec;
@@ -12,6 +13,7 @@ mod scorer;
 mod tokens;
 
 pub use error::ModelError;
+pub use hstu::{Hstu, HstuConfig};
 pub use mixer::AttentionConfig;
 pub use parameters::Parameters;
 pub use sasrec::{Norm, SasRec, SasRecConfig};
@@ -45,10 +47,19 @@ pub trait SequenceModel: Send + Sync {
     fn parameters(&self) -> &Parameters;
 
     /// States `[T, D]` of the histories in `tokens`, whose ids are rows of `items` `[U, D]`: state t knows the
-    /// events of its own history up to t. A state's product with an item's vector is the item's logit.
+    /// events of its own history up to t. A state's product with an item's [`compared`](Self::compared) vector is
+    /// the item's logit.
     ///
     /// # Errors
     /// [`ModelError`] where an op or the attention refuses.
     fn encode(&self, items: &Tensor, tokens: &Tokens, pass: Pass<'_>)
     -> Result<Tensor, ModelError>;
+
+    /// Item vectors as states are compared with them: rows of `items`, or what the model makes of them.
+    ///
+    /// # Errors
+    /// candle's.
+    fn compared(&self, items: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(items.clone())
+    }
 }

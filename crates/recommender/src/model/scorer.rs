@@ -36,7 +36,8 @@ impl Scorer<'_> {
         let states = states.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let shape = (histories.len(), self.model.width());
         let states = Tensor::from_vec(states, shape, &Device::Cpu)?;
-        Ok(logits(self.engine, &states, self.items, scores)?)
+        let items = self.model.compared(&self.items.detach())?;
+        Ok(logits(self.engine, &states, &items, scores)?)
     }
 
     /// The state behind the last event of each history, end to end.

@@ -72,7 +72,7 @@ impl Step<'_> {
         self.loss.of(
             self.engine,
             &states,
-            table,
+            &self.model.compared(table)?,
             &question.goals,
             catalogue,
             self.factor,
