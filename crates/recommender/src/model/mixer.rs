@@ -166,12 +166,12 @@ impl Mixer {
         &self,
         x: &Tensor,
         memory: &Tensor,
-        (layout, mask): (Layout, Mask),
+        at: (Layout, Mask),
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
         let affine = Affine::new(pass.engine);
-        let [q, k, v] = match &self.projections {
+        let qkv = match &self.projections {
             Some([query, key, value, _]) => [
                 affine.forward(x, query)?,
                 affine.forward(memory, key)?,
@@ -179,6 +179,18 @@ impl Mixer {
             ],
             None => [x.clone(), memory.clone(), memory.clone()],
         };
+        self.weigh(qkv.each_ref(), memory, at, pass, dropout)
+    }
+
+    /// O `[T, D]` of Q, K and V; what the variant needs beside them is made of `memory`, as keys are.
+    pub(super) fn weigh(
+        &self,
+        [q, k, v]: [&Tensor; 3],
+        memory: &Tensor,
+        (layout, mask): (Layout, Mask),
+        pass: Pass<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, ModelError> {
         let sides = self
             .sides
             .iter()
@@ -202,7 +214,7 @@ impl Mixer {
             .with_layout(layout)
             .with_mask(mask)
             .with_dropout(dropout.filter(|_| drops))
-            .forward_tokens((self.heads, self.heads), &q, &k, &v, &extras)?)
+            .forward_tokens((self.heads, self.heads), q, k, v, &extras)?)
     }
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod features;
 mod gru4rec;
+mod hstu;
 mod influence;
 mod mixer;
 mod nextitnet;
@@ -25,6 +26,7 @@ pub use config::ModelConfig;
 pub use error::ModelError;
 pub use features::{FeatureKind, SideFeatures};
 pub use gru4rec::{Gru4Rec, Gru4RecConfig};
+pub use hstu::{Hstu, HstuConfig};
 pub use influence::influence;
 pub use mixer::AttentionConfig;
 pub use nextitnet::{NextItNet, NextItNetConfig};
@@ -61,7 +63,8 @@ pub trait SequenceModel: Send + Sync {
     fn parameters(&self) -> &Parameters;
 
     /// States `[T, D]` of the histories in `tokens`, whose ids are rows of `items` `[U, D]`: state t knows the
-    /// events of its own history up to t. A state's product with an item's vector is the item's logit.
+    /// events of its own history up to t. A state's product with an item's [`compared`](Self::compared) vector is
+    /// the item's logit.
     ///
     /// # Errors
     /// [`ModelError`] where an op or the attention refuses, and of a [candidate model](Self::candidate_model).
@@ -71,5 +74,13 @@ pub trait SequenceModel: Send + Sync {
     /// The model as one that scores candidates instead of giving states, if it is one.
     fn candidate_model(&self) -> Option<&dyn CandidateModel> {
         None
+    }
+
+    /// Item vectors as states are compared with them: rows of `items`, or what the model makes of them.
+    ///
+    /// # Errors
+    /// candle's.
+    fn compared(&self, items: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(items.clone())
     }
 }

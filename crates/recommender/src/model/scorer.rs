@@ -47,7 +47,8 @@ impl Scorer<'_> {
         let states = states.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let shape = (histories.len(), self.model.width());
         let states = Tensor::from_vec(states, shape, &Device::Cpu)?;
-        Ok(logits(self.engine, &states, self.items, scores)?)
+        let items = self.model.compared(&self.items.detach())?;
+        Ok(logits(self.engine, &states, &items, scores)?)
     }
 
     /// The logit of every item behind a history, by a model that reads it anew for each.

@@ -76,7 +76,7 @@ impl Step<'_> {
         };
         let Some(model) = self.model.candidate_model() else {
             let states = self.model.encode(table, &question.tokens, pass)?;
-            return of(&states, table, &question.goals);
+            return of(&states, &self.model.compared(table)?, &question.goals);
         };
         let requests = Requests::even(question.tokens.clone(), question.goals.rows.clone());
         let logits = model.score(table, &requests, pass)?.unsqueeze(1)?;
