@@ -1,7 +1,7 @@
 //! The command line: one subcommand a file in [`crate::commands`].
 
 use crate::commands::{
-    apply, demo, doctor, evaluate, list, plan, recommend, report, run, train, verify,
+    apply, demo, doctor, evaluate, export, list, plan, recommend, report, run, train, verify,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -35,6 +35,7 @@ enum Command {
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
     Recommend(recommend::Recommend),
+    Export(export::Export),
     List(list::List),
     Apply(Box<apply::Apply>),
     Verify(verify::Verify),
@@ -52,6 +53,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Some(Command::Train(train)) => train.run(),
         Some(Command::Evaluate(evaluate)) => evaluate.run(),
         Some(Command::Recommend(recommend)) => recommend.run(),
+        Some(Command::Export(export)) => export.run(),
         Some(Command::List(list)) => list.run(),
         Some(Command::Apply(apply)) => apply.run(),
         Some(Command::Verify(verify)) => verify.run(),

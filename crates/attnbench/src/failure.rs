@@ -133,13 +133,13 @@ impl From<StudyError> for Failure {
     fn from(error: StudyError) -> Self {
         match error {
             StudyError::Store(error) => error.into(),
-            StudyError::Data(error @ (StudyDataError::Missing { .. } | StudyDataError::Source(_))) => {
-                Self::request(
-                    error.to_string(),
-                    "set ATTNBENCH_DATA to the folder of the logs, or try `attnbench train \
+            StudyError::Data(
+                error @ (StudyDataError::Missing { .. } | StudyDataError::Source(_)),
+            ) => Self::request(
+                error.to_string(),
+                "set ATTNBENCH_DATA to the folder of the logs, or try `attnbench train \
                      recommender-simulated`, which needs none",
-                )
-            }
+            ),
             StudyError::Model(_) | StudyError::NotATraining { .. } => {
                 Self::request(error.to_string(), None)
             }

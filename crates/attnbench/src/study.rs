@@ -7,6 +7,7 @@ use crate::table::Table;
 use experiment::study::{Origin, Outcome, StudyEvent, StudyProgress, StudyResults};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use recommender::Metric;
+use report::{study_sentences, write_study};
 use std::io::IsTerminal;
 
 /// As many as asked for, or all.
@@ -116,7 +117,10 @@ impl StudyProgress for Teller {
             }
             StudyEvent::Evaluated { outcome } => {
                 let value = outcome.estimate(self.metric).map_or_else(String::new, |e| {
-                    format!("{} {:.4} ({:.4} to {:.4})", self.metric, e.value, e.low, e.high)
+                    format!(
+                        "{} {:.4} ({:.4} to {:.4})",
+                        self.metric, e.value, e.low, e.high
+                    )
                 });
                 self.say(&format!("{}: test {value}", title(outcome)));
             }
@@ -142,12 +146,17 @@ fn title(outcome: &Outcome) -> String {
     }
 }
 
-/// The table of a study, and where its page is.
-pub(crate) fn present(results: &StudyResults) -> Result<(), Failure> {
+/// The table of a study, what it shows, and where its page is.
+pub(crate) fn present(results: &StudyResults, metric: Metric) -> Result<(), Failure> {
     let Some(first) = results.outcomes.first() else {
         return output::line("nothing is trained yet");
     };
-    let metrics: Vec<Metric> = first.test.metrics.iter().map(|(metric, _)| *metric).collect();
+    let metrics: Vec<Metric> = first
+        .test
+        .metrics
+        .iter()
+        .map(|(metric, _)| *metric)
+        .collect();
     let mut headings = vec!["".to_owned()];
     headings.extend(metrics.iter().map(|metric| format!(">{metric}")));
     headings.extend([">epochs".into(), ">training".into()]);
@@ -162,11 +171,24 @@ pub(crate) fn present(results: &StudyResults) -> Result<(), Failure> {
         let made = &outcome.made;
         let seconds = format!("{:.0} s", made.training_seconds);
         let trained = made.origin != Origin::Floor && made.epochs > 0;
-        cells.push(if trained { made.epochs.to_string() } else { String::new() });
+        cells.push(if trained {
+            made.epochs.to_string()
+        } else {
+            String::new()
+        });
         cells.push(if trained { seconds } else { String::new() });
         table.row(cells);
     }
     output::line(&first.test.protocol)?;
     output::line(table)?;
-    output::line(format_args!("\nResults in {}", results.dir.display()))
+    output::line("")?;
+    for sentence in study_sentences(results, metric) {
+        output::line(sentence)?;
+    }
+    let files = write_study(results, metric)?;
+    let page = files.page.canonicalize().unwrap_or(files.page);
+    output::line(format_args!(
+        "\nOpen this file in a browser: {}",
+        page.display()
+    ))
 }

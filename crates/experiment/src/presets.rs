@@ -33,6 +33,8 @@ static PRESETS: &[Preset] = presets![
 static STUDIES: &[Preset] = presets![
     "recommender-simulated",
     "recommender-movielens",
+    "recommender-beauty",
+    "recommender-retail",
     "recommender-attentions",
 ];
 

@@ -4,8 +4,8 @@
 //! token. The former are summed with a running maximum, piece by piece, and merged in order.
 
 use super::kernels::{
-    self, Ending, Running, advance, cut, fetch, left_turned, product, right, scale_rows, soften, turn,
-    whole,
+    self, Ending, Running, advance, cut, fetch, left_turned, product, right, scale_rows, soften,
+    turn, whole,
 };
 use super::memory::{Shelf, padded};
 use super::pieces::{Slot, TOKENS};

@@ -64,7 +64,10 @@ impl Evaluate {
             let test = paired_test(now, before, metric, Bootstrap::default(), &pool);
             let test = test.map_err(experiment::study::StudyError::from)?;
             let change = test.difference;
-            let words = format!("{:+.4} ({:+.4} to {:+.4})", change.value, change.low, change.high);
+            let words = format!(
+                "{:+.4} ({:+.4} to {:+.4})",
+                change.value, change.low, change.high
+            );
             table.row(row(&other, Some((words, format!("{:.3}", test.p)))));
         }
         output::line(table)

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod recommend;

@@ -26,7 +26,12 @@ pub(crate) struct Recommend {
     #[arg(long, value_name = "ID", group = "who")]
     user: Option<String>,
     /// Items by the log's own names, oldest first, with commas between
-    #[arg(long, value_name = "ITEM,ITEM,...", group = "who", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ITEM,ITEM,...",
+        group = "who",
+        value_delimiter = ','
+    )]
     history: Vec<String>,
     /// Items to list
     #[arg(long, value_name = "K", default_value_t = 10)]
@@ -44,15 +49,23 @@ impl Recommend {
         let model = experiment::study::StudyError::from;
         let scorer = run.trainer.scorer();
         let mut scores = Array2::zeros((1, log.items()));
-        scorer.score(&[&history], scores.view_mut()).map_err(model)?;
+        scorer
+            .score(&[&history], scores.view_mut())
+            .map_err(model)?;
         let mut row = scores.into_raw_vec_and_offset().0;
         if run.info.evaluation.seen == Seen::Removed {
-            history.iter().for_each(|&item| row[item as usize] = f32::NAN);
+            history
+                .iter()
+                .for_each(|&item| row[item as usize] = f32::NAN);
         }
         let found = top_k(&row, self.top);
         let mut table = Table::new(&[">", "item", ">score"]);
         for (place, (item, score)) in (1..).zip(&found) {
-            let cells = [place.to_string(), run.data.title(*item).into(), format!("{score:.2}")];
+            let cells = [
+                place.to_string(),
+                run.data.title(*item).into(),
+                format!("{score:.2}"),
+            ];
             table.row(cells);
         }
         output::line(table)?;
@@ -79,7 +92,12 @@ impl Recommend {
                 Some(user) => Ok(log.history(user).to_vec()),
                 None => Err(Failure::request(
                     format!("the log has no user `{name}`"),
-                    format!("its {} users begin with `{}`", log.users(), log.user_name(0)).as_str(),
+                    format!(
+                        "its {} users begin with `{}`",
+                        log.users(),
+                        log.user_name(0)
+                    )
+                    .as_str(),
                 )),
             };
         }
@@ -88,7 +106,12 @@ impl Recommend {
             found.ok_or_else(|| {
                 Failure::request(
                     format!("the log has no item `{name}`"),
-                    format!("its {} items begin with `{}`", log.items(), log.item_name(0)).as_str(),
+                    format!(
+                        "its {} items begin with `{}`",
+                        log.items(),
+                        log.item_name(0)
+                    )
+                    .as_str(),
                 )
             })
         };

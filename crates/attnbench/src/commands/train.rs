@@ -44,8 +44,12 @@ impl Train {
             only: self.only,
             threads: self.threads,
         };
-        let results = run_study(&config, &options, &mut Teller::new(config.evaluation.metric))?;
-        study::present(&results)
+        let results = run_study(
+            &config,
+            &options,
+            &mut Teller::new(config.evaluation.metric),
+        )?;
+        study::present(&results, config.evaluation.metric)
     }
 
     fn load(&self) -> Result<StudyConfig, Failure> {

@@ -10,9 +10,9 @@ mod records;
 mod summary;
 mod writer;
 
-pub use manifest::{DataSource, Manifest, Session};
 pub(crate) use atomic::replace;
 pub(crate) use lock::Lock;
+pub use manifest::{DataSource, Manifest, Session};
 pub(crate) use writer::Writer;
 
 use crate::record::Record;

@@ -2,7 +2,7 @@
 
 use super::data::DataConfig;
 use crate::config::{ConfigError, Fault, Sources, overlay, parse};
-use recommender::model::{AttentionConfig, ModelConfig};
+use recommender::model::{AttentionConfig, FeatureKind, ModelConfig};
 use recommender::train::TrainConfig;
 use recommender::{Metric, Seen};
 use serde::de::Deserializer;
@@ -107,6 +107,9 @@ pub struct ModelEntry {
     /// One training each; `training.seed` alone where there are none.
     #[serde(default)]
     pub seeds: Vec<u64>,
+    /// What of the file of items is added to the items' vectors.
+    #[serde(default)]
+    pub features: Vec<FeatureKind>,
     /// Trains it once with each of `[variants]` in the place of its own attention.
     #[serde(default)]
     pub vary_attention: bool,
@@ -190,6 +193,9 @@ pub struct Training {
     pub variant: Option<String>,
     /// The model, with that attention in it.
     pub model: ModelConfig,
+    /// What of the file of items is added to the items' vectors.
+    #[serde(default)]
+    pub features: Vec<FeatureKind>,
     /// How it is trained, the seed among it.
     pub training: TrainConfig,
 }
@@ -261,6 +267,7 @@ impl StudyConfig {
                     name: name.clone(),
                     variant: variant.clone(),
                     model: model.clone(),
+                    features: entry.features.clone(),
                     training: TrainConfig {
                         seed,
                         ..entry.training.clone()
@@ -295,9 +302,8 @@ impl StudyConfig {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        let refuse = |message: String, help: &str| {
-            Err(Fault::new(0..1, message, "in this file").help(help))
-        };
+        let refuse =
+            |message: String, help: &str| Err(Fault::new(0..1, message, "in this file").help(help));
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         if self.name.is_empty() || !self.name.chars().all(is_name) {
             return refuse(
@@ -325,6 +331,15 @@ impl StudyConfig {
                 "in this file",
             );
             return Err(fault.suggest(&swap.model, &names));
+        }
+        let described = self.data.items.is_some();
+        for (name, entry) in &self.models {
+            if !entry.features.is_empty() && !described {
+                return refuse(
+                    format!("`models.{name}.features`: nothing is known about items"),
+                    "name a file with titles or categories: data.items",
+                );
+            }
         }
         for training in self.trainings() {
             // Built once to see that it can be: a study must not fail at its tenth training.

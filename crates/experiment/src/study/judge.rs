@@ -106,7 +106,12 @@ impl<'a> Judge<'a> {
     }
 
     fn rank(&self, ranker: &dyn Ranker, cases: &Cases<'_>) -> Result<Evaluation, StudyError> {
-        Ok(evaluate(ranker, cases, &self.evaluate_config(), &self.pool)?)
+        Ok(evaluate(
+            ranker,
+            cases,
+            &self.evaluate_config(),
+            &self.pool,
+        )?)
     }
 
     fn evaluate_config(&self) -> EvaluateConfig {

@@ -4,13 +4,14 @@
 //! take part in the same interleaved rounds.
 
 use super::config::{LatencyConfig, Training};
+use super::data::StudyData;
 use super::error::StudyError;
 use super::train::begin;
 use measure::{Contestant, RoundPlan, Summary, run_rounds};
 use ndarray::Array2;
 use recommender::evaluate::top_k;
 use recommender::train::Trainer;
-use recommender::{Interactions, Split};
+use recommender::{History, Split};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -64,16 +65,16 @@ const ANSWERS: usize = 10;
 pub(super) fn time(
     config: &LatencyConfig,
     trainings: &[Training],
-    split: &Split<'_>,
+    (data, split): (&StudyData, &Split<'_>),
     threads: usize,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Vec<LatencyPoint>, StudyError> {
     let mut points = Vec::new();
     tell("a step of training");
-    points.extend(steps(config, trainings, split, threads)?);
+    points.extend(steps(config, trainings, (data, split), threads)?);
     for &length in &config.lengths {
         tell(&format!("a request of {length} events"));
-        points.extend(requests(config, trainings, split.log(), length)?);
+        points.extend(requests(config, trainings, data, length)?);
     }
     Ok(points)
 }
@@ -81,29 +82,31 @@ pub(super) fn time(
 fn steps(
     config: &LatencyConfig,
     trainings: &[Training],
-    split: &Split<'_>,
+    (data, split): (&StudyData, &Split<'_>),
     threads: usize,
 ) -> Result<Vec<LatencyPoint>, StudyError> {
-    let histories: Vec<&[u32]> = split
+    let histories: Vec<History<'_>> = split
         .training()
-        .map(|history| history.items)
-        .filter(|items| items.len() > 1)
+        .filter(|history| history.len() > 1)
         .collect();
-    let mut trainers = begin_all(trainings, split.log().items(), threads)?;
+    let mut trainers = begin_all(trainings, data, threads)?;
     let faults = RefCell::new(None);
-    let contestants = trainers.iter_mut().zip(trainings).map(|(trainer, training)| {
-        // Evenly over all users, so that a batch has lengths as the log has.
-        let batch = training.training.batch.min(histories.len()).max(1);
-        let batch: Vec<&[u32]> = (0..batch)
-            .map(|n| histories[n * histories.len() / batch])
-            .collect();
-        let faults = &faults;
-        Contestant::new(training.label(), move || {
-            if let Err(error) = trainer.step_on(&batch) {
-                faults.borrow_mut().get_or_insert((training.label(), error));
-            }
-        })
-    });
+    let contestants = trainers
+        .iter_mut()
+        .zip(trainings)
+        .map(|(trainer, training)| {
+            // Evenly over all users, so that a batch has lengths as the log has.
+            let batch = training.training.batch.min(histories.len()).max(1);
+            let batch: Vec<History<'_>> = (0..batch)
+                .map(|n| histories[n * histories.len() / batch])
+                .collect();
+            let faults = &faults;
+            Contestant::new(training.label(), move || {
+                if let Err(error) = trainer.step_on(&batch) {
+                    faults.borrow_mut().get_or_insert((training.label(), error));
+                }
+            })
+        });
     let rounds = timed(config, contestants.collect());
     if let Some((label, source)) = faults.into_inner() {
         return Err(StudyError::Train { label, source });
@@ -117,7 +120,11 @@ fn steps(
             let longest = training.model.longest();
             let events: usize = (0..batch).map(|n| (seen(n) - 1).min(longest)).sum();
             let length = events / batch.max(1);
-            point(samples, training, (LatencyKind::Step, length, batch, threads))
+            point(
+                samples,
+                training,
+                (LatencyKind::Step, length, batch, threads),
+            )
         })
         .collect())
 }
@@ -125,7 +132,7 @@ fn steps(
 fn requests(
     config: &LatencyConfig,
     trainings: &[Training],
-    log: &Interactions,
+    data: &StudyData,
     length: usize,
 ) -> Result<Vec<LatencyPoint>, StudyError> {
     // Models that look at as many events as are asked.
@@ -136,7 +143,8 @@ fn requests(
             ..training.clone()
         })
         .collect();
-    let trainers = begin_all(&long, log.items(), 1)?;
+    let trainers = begin_all(&long, data, 1)?;
+    let log = &data.log;
     // Items as the log has them, over and over where no user has so many.
     let (_, items) = log.jagged();
     let history: Vec<u32> = items.iter().copied().cycle().take(length).collect();
@@ -165,12 +173,11 @@ fn requests(
 
 fn begin_all(
     trainings: &[Training],
-    items: usize,
+    data: &StudyData,
     threads: usize,
 ) -> Result<Vec<Trainer>, StudyError> {
     let all = trainings.iter();
-    all.map(|training| begin(training, items, threads))
-        .collect()
+    all.map(|training| begin(training, data, threads)).collect()
 }
 
 fn timed(config: &LatencyConfig, mut contestants: Vec<Contestant<'_>>) -> Vec<measure::Samples> {

@@ -30,6 +30,8 @@ pub use error::StudyError;
 pub use folder::{RunInfo, StudyInfo};
 pub use latency::{LatencyKind, LatencyPoint};
 pub use open::TrainedRun;
-pub use outcome::{Against, EpochRow, LengthRow, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION};
+pub use outcome::{
+    Against, EpochRow, LengthRow, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION,
+};
 pub use progress::{StudyEvent, StudyProgress};
 pub use run::{StudyOptions, StudyResults, read_study, run_study};

@@ -45,7 +45,7 @@ impl TrainedRun {
                 "its log has changed since it was trained; train anew".into(),
             ));
         }
-        let mut trainer = begin(&info.training, data.log.items(), threads)?;
+        let mut trainer = begin(&info.training, &data, threads)?;
         let label = info.training.label();
         let (model, checkpoint) = (dir.join(MODEL), dir.join(CHECKPOINT));
         if model.is_file() {
@@ -104,7 +104,7 @@ impl TrainedRun {
         };
         let mut training = self.info.training.clone();
         training.model = training.model.with_attention(attention.clone());
-        let mut swapped = begin(&training, self.data.log.items(), self.threads)?;
+        let mut swapped = begin(&training, &self.data, self.threads)?;
         let label = training.label();
         let anew = swapped
             .adopt(&self.trainer)

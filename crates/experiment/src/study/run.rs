@@ -114,7 +114,7 @@ pub fn run_study(
             folder,
         };
         let was_there = finished(run, folder)?.is_some();
-        let Some(ranked) = train(&place, &split, &judge, threads, progress)? else {
+        let Some(ranked) = train(&place, (&data, &split), &judge, threads, progress)? else {
             continue;
         };
         if !was_there {
@@ -246,7 +246,14 @@ impl Work<'_> {
             let was_there = place.exists();
             let given = (name.as_str(), variant);
             let place = (place.as_path(), self.threads);
-            let swapped = swap(&base, given, config, self.split, self.judge, place)?;
+            let swapped = swap(
+                &base,
+                given,
+                config,
+                (self.data, self.split),
+                self.judge,
+                place,
+            )?;
             for row in swapped.iter().filter(|_| !was_there) {
                 progress.event(&StudyEvent::Evaluated {
                     outcome: &row.outcome,
@@ -328,7 +335,13 @@ impl Work<'_> {
             threads => threads,
         };
         let mut tell = |what: &str| progress.event(&StudyEvent::Timing { what });
-        let points = latency::time(config, &one_each, self.split, threads, &mut tell)?;
+        let points = latency::time(
+            config,
+            &one_each,
+            (self.data, self.split),
+            threads,
+            &mut tell,
+        )?;
         write_lines(&path, &points)?;
         Ok(points)
     }

@@ -4,13 +4,14 @@
 //! once the model has had a chance to get used to it.
 
 use super::config::{SwapConfig, Training, VariantEntry};
+use super::data::StudyData;
 use super::error::StudyError;
 use super::folder::{MODEL, make, read_json, write_json};
 use super::judge::Judge;
 use super::outcome::{Made, Origin, Ranked};
 use super::train::begin;
-use recommender::Split;
 use recommender::train::Trainer;
+use recommender::{History, Split};
 use std::path::Path;
 
 /// What a swap starts from: a finished training and its folder.
@@ -24,7 +25,7 @@ pub(super) fn swap(
     base: &Base<'_>,
     (name, variant): (&str, &VariantEntry),
     config: &SwapConfig,
-    split: &Split<'_>,
+    (data, split): (&StudyData, &Split<'_>),
     judge: &Judge<'_>,
     (folder, threads): (&Path, usize),
 ) -> Result<Vec<Ranked>, StudyError> {
@@ -32,8 +33,7 @@ pub(super) fn swap(
     if let Some(rows) = read_json::<Vec<Ranked>>(&path)? {
         return Ok(rows);
     }
-    let items = split.log().items();
-    let mut theirs = begin(base.training, items, threads)?;
+    let mut theirs = begin(base.training, data, threads)?;
     let label = format!("{} with {name}", base.training.label());
     let fault = || StudyError::train(&label);
     theirs
@@ -43,7 +43,7 @@ pub(super) fn swap(
     training.model = training.model.with_attention(variant.attention(name));
     training.training.epochs = config.fine_tune;
     training.training.stop = None;
-    let mut trainer = begin(&training, items, threads)?;
+    let mut trainer = begin(&training, data, threads)?;
     let anew = trainer.adopt(&theirs).map_err(fault())?;
     let anew: Vec<String> = anew.into_iter().map(str::to_owned).collect();
     let made = |trainer: &Trainer, origin, seconds, loss| Made {
@@ -61,7 +61,7 @@ pub(super) fn swap(
     };
     let mut rows = vec![judge.model(&trainer, made(&trainer, Origin::Swapped, 0.0, None))?];
     if config.fine_tune > 0 {
-        let histories: Vec<&[u32]> = split.training().map(|history| history.items).collect();
+        let histories: Vec<History<'_>> = split.training().collect();
         let (mut loss, started) = (None, std::time::Instant::now());
         for _ in 0..config.fine_tune {
             loss = Some(trainer.epoch(&histories).map_err(fault())?.loss);

@@ -1,6 +1,7 @@
 //! One training in its folder: begun, gone on with, or found finished.
 
 use super::config::Training;
+use super::data::StudyData;
 use super::error::StudyError;
 use super::folder::{
     CHECKPOINT, EPOCHS, MODEL, RESULT, RunInfo, TRAINING, make, read_json, read_lines, write_json,
@@ -12,8 +13,9 @@ use super::progress::{StudyEvent, StudyProgress};
 use crate::store::{Lock, StoreError};
 use attention::Workers;
 use attention_candle::Engine;
+use recommender::model::SideFeatures;
 use recommender::train::Trainer;
-use recommender::{Part, Split};
+use recommender::{History, Part, Split};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,14 +30,20 @@ pub(super) struct Place<'a> {
 /// A trainer that has not begun.
 pub(super) fn begin(
     training: &Training,
-    items: usize,
+    data: &StudyData,
     threads: usize,
 ) -> Result<Trainer, StudyError> {
     let model = training.model.build(training.training.seed)?;
     let engine = Engine::new(Workers::new(threads)?);
     let label = training.label();
-    Trainer::new(model, items, training.training.clone(), engine)
-        .map_err(StudyError::train(&label))
+    let trainer = Trainer::new(model, data.log.items(), training.training.clone(), engine);
+    let trainer = trainer.map_err(StudyError::train(&label))?;
+    match &data.features {
+        Some(known) if !training.features.is_empty() => trainer
+            .with_features(SideFeatures::new(known, &training.features))
+            .map_err(StudyError::train(&label)),
+        _ => Ok(trainer),
+    }
 }
 
 /// The result of a finished training.
@@ -60,7 +68,7 @@ pub(super) fn finished(info: &RunInfo, folder: &Path) -> Result<Option<Ranked>, 
 /// `None` where another process is at it.
 pub(super) fn train(
     place: &Place<'_>,
-    split: &Split<'_>,
+    (data, split): (&StudyData, &Split<'_>),
     judge: &Judge<'_>,
     threads: usize,
     progress: &mut dyn StudyProgress,
@@ -78,7 +86,7 @@ pub(super) fn train(
     if let Some(ranked) = finished(info, folder)? {
         return Ok(Some(ranked));
     }
-    let mut trainer = begin(&info.training, info.items, threads)?;
+    let mut trainer = begin(&info.training, data, threads)?;
     let fault = || StudyError::train(&label);
     let checkpoint = folder.join(CHECKPOINT);
     if Trainer::has_checkpoint(&checkpoint) {
@@ -95,9 +103,7 @@ pub(super) fn train(
     });
     let rows = learn(&mut trainer, folder, split, judge, &label, progress)?;
     let best = trainer.take_best().map_err(fault())?;
-    trainer
-        .save_weights(&folder.join(MODEL))
-        .map_err(fault())?;
+    trainer.save_weights(&folder.join(MODEL)).map_err(fault())?;
     let made = Made {
         model: info.training.name.clone(),
         variant: variant_of(&info.training),
@@ -135,14 +141,19 @@ fn learn(
     let path = folder.join(EPOCHS);
     let mut rows: Vec<EpochRow> = read_lines(&path)?;
     rows.retain(|row| row.epoch <= trainer.epochs());
-    let histories: Vec<&[u32]> = split.training().map(|history| history.items).collect();
+    let histories: Vec<History<'_>> = split.training().collect();
     let asked = judge.validation().list.iter().map(|case| {
         let user = case.user as usize;
         let known = split.history(user, Part::Train).items.len();
         let held_out = split.history(user, Part::Validation).items.len();
-        &split.log().history(user)[..known + held_out]
+        let (log, end) = (split.log(), known + held_out);
+        History {
+            items: &log.history(user)[..end],
+            times: log.times(user).map(|times| &times[..end]),
+            ratings: log.ratings(user).map(|ratings| &ratings[..end]),
+        }
     });
-    let asked: Vec<&[u32]> = asked.collect();
+    let asked: Vec<History<'_>> = asked.collect();
     let began = Instant::now();
     let before = trainer.epochs();
     while !trainer.is_done() {

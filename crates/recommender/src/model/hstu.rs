@@ -70,7 +70,7 @@ impl Default for HstuConfig {
 /// let items = Parameters::new(1).table("items", 20, 16)?;
 /// let tokens = Tokens::new([&[3, 1, 4][..], &[1, 5][..]], 8);
 /// let engine = Engine::new(Workers::serial());
-/// let states = model.encode(&items, &tokens, Pass { engine: &engine, dropout: None })?;
+/// let states = model.encode(&items, &tokens, Pass { engine: &engine, dropout: None, watch: None })?;
 /// assert_eq!(states.dims(), [5, 16]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -208,6 +208,9 @@ impl Mixer {
                     .map(|(side, tensor)| (side.name, tensor)),
             )
             .collect();
+        if let Some(watch) = pass.watch {
+            watch.note(self.heads, [q, k, v]);
+        }
         // Some variants have no weights to drop; theirs is the dropout of the other layers alone.
         let drops = self.attention.capabilities().has(Feature::Dropout);
         Ok(Attend::new(self.attention.clone(), pass.engine)

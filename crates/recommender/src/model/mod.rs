@@ -20,6 +20,7 @@ mod sasrec;
 mod scorer;
 mod target_attention;
 mod tokens;
+mod watch;
 
 pub use candidates::{CandidateModel, Requests};
 pub use config::ModelConfig;
@@ -35,6 +36,7 @@ pub use sasrec::{Norm, SasRec, SasRecConfig};
 pub use scorer::Scorer;
 pub use target_attention::{TargetAttention, TargetAttentionConfig};
 pub use tokens::Tokens;
+pub use watch::{LayerInput, Watch};
 
 use attention_candle::Engine;
 use candle_core::Tensor;
@@ -46,6 +48,8 @@ pub struct Pass<'a> {
     pub engine: &'a Engine,
     /// The seed of its dropout: there in training, absent where the model is used.
     pub dropout: Option<u64>,
+    /// Who sees what goes into each attention.
+    pub watch: Option<&'a Watch>,
 }
 
 /// A model that gives a state for every event of some histories.

@@ -65,6 +65,7 @@ impl Scorer<'_> {
         let pass = Pass {
             engine: self.engine,
             dropout: None,
+            watch: None,
         };
         let items = self.items.detach();
         let history = Tokens::new([history], self.model.longest());
@@ -86,6 +87,7 @@ impl Scorer<'_> {
         let pass = Pass {
             engine: self.engine,
             dropout: None,
+            watch: None,
         };
         // A detached table keeps the tape out.
         let states = self.model.encode(&self.items.detach(), &tokens, pass)?;

@@ -68,6 +68,7 @@ impl Step<'_> {
         let pass = Pass {
             engine: self.engine,
             dropout,
+            watch: None,
         };
         let catalogue = self.items.count();
         let of = |states: &Tensor, items: &Tensor, goals: &Goals| {

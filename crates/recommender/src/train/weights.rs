@@ -52,7 +52,11 @@ impl Trainer {
                 });
             }
             let floats = tensor.data().chunks_exact(4);
-            all.push(floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
+            all.push(
+                floats
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect(),
+            );
         }
         for (var, values) in self.learned.iter().zip(&all) {
             let values: &Vec<f32> = values;

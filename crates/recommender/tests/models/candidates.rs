@@ -63,6 +63,7 @@ fn score(model: &dyn CandidateModel, items: &Tensor, requests: &Requests) -> Vec
     let pass = Pass {
         engine: &engine,
         dropout: None,
+        watch: None,
     };
     let logits = model.score(items, requests, pass).unwrap();
     logits.to_vec1().unwrap()
@@ -78,6 +79,7 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             let pass = Pass {
                 engine: &engine,
                 dropout: Some(5),
+                watch: None,
             };
             let logits = model.score(&items, &requests(), pass).unwrap();
             let ones = Tensor::ones((2, 1), logits.dtype(), logits.device()).unwrap();
@@ -197,6 +199,7 @@ fn what_a_candidate_model_cannot_do_is_refused() {
     let pass = Pass {
         engine: &engine,
         dropout: None,
+        watch: None,
     };
     let refused = model.encode(&items, &requests().histories, pass);
     assert!(matches!(refused, Err(ModelError::NoStates)));

@@ -48,6 +48,7 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             let pass = Pass {
                 engine: &engine,
                 dropout: Some(5),
+                watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             Loss::Softmax
@@ -69,6 +70,7 @@ fn a_state_knows_its_own_history_up_to_its_event_alone() {
             let pass = Pass {
                 engine: &engine,
                 dropout: None,
+                watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             states.to_vec2::<f32>().unwrap()

@@ -64,6 +64,7 @@ fn its_gradient_is_the_slope_of_its_loss() {
             let pass = Pass {
                 engine: &engine,
                 dropout: Some(5),
+                watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             let items = model.compared(&items).unwrap();
@@ -146,6 +147,7 @@ fn logits_are_cosines_over_the_temperature() {
     let pass = Pass {
         engine: &engine,
         dropout: None,
+        watch: None,
     };
     let lengths = |rows: Tensor| -> Vec<f32> {
         let lengths = rows.sqr().unwrap().sum(1).unwrap().sqrt().unwrap();

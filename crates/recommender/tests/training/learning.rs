@@ -82,6 +82,7 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             let pass = Pass {
                 engine,
                 dropout: Some(5),
+                watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             Loss::Softmax
