@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::message::{Reply, Request};
 use crate::program::Program;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, ChildStdin, Command, Stdio};
@@ -21,9 +22,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// of its [`Program`] alone.
 const PRIVATE: [&str; 6] = ["OPENBLAS_", "OMP_", "GOMP_", "KMP_", "MKL_", "RAYON_"];
 
-/// A running child; ended when dropped.
+/// A running child that speaks whatever language the caller knows; ended when dropped.
 #[derive(Debug)]
-pub(crate) struct Child {
+pub struct Child {
     name: String,
     process: process::Child,
     stdin: Option<ChildStdin>,
@@ -33,7 +34,10 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts a program for a number of threads.
-    pub(crate) fn start(program: &Program, threads: usize) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn start(program: &Program, threads: usize) -> std::io::Result<Self> {
         let mut command = Command::new(&program.command);
         command.args(&program.args);
         for (name, _) in std::env::vars_os() {
@@ -78,10 +82,15 @@ impl Child {
         })
     }
 
-    /// Sends a request and waits for its answer.
-    pub(crate) fn ask(
+    /// Sends a request, which messages call `name`, and waits for its answer: a line of JSON each.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] and [`Error::Failed`] as it says itself; [`Error::Died`], [`Error::Timeout`],
+    /// [`Error::Protocol`] where it gives no answer.
+    pub fn ask(
         &mut self,
-        request: &Request<'_>,
+        request: &impl Serialize,
+        name: &'static str,
         patience: Duration,
     ) -> Result<serde_json::Value> {
         let mut line = serde_json::to_string(request).map_err(|e| self.nonsense(e.to_string()))?;
@@ -98,7 +107,7 @@ impl Child {
                 self.end();
                 return Err(Error::Timeout {
                     peer: self.name.clone(),
-                    request: request.name(),
+                    request: name,
                     seconds: patience.as_secs(),
                 });
             }

@@ -7,7 +7,8 @@
 //! * [`Program`] is how a peer is started, [`catalog`] lists those that come with the project;
 //! * [`Cell`] is a problem, of softmax attention or of a variant that peers know, with its tensors in a temporary folder, where any peer can
 //!   read them;
-//! * [`Peer`] is a running one: it loads a cell, runs it and gives its answer.
+//! * [`Peer`] is a running one: it loads a cell, runs it and gives its answer;
+//! * [`Child`] is the process below, for peers that speak of something else than attention.
 //!
 //! ```no_run
 //! use attention::Problem;
@@ -39,6 +40,7 @@ mod peer;
 mod program;
 
 pub use cell::{Answer, Cell, Dtype, Work};
+pub use child::Child;
 pub use error::{Error, Result};
 pub use message::{SOFTMAX, Supports};
 pub use peer::{Peer, Timeouts};

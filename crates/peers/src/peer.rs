@@ -56,7 +56,7 @@ impl Peer {
         };
         let mut child = Child::start(program, threads)
             .map_err(|e| absent(format!("{}: {e}", program.command.display())))?;
-        let hello = match child.ask(&Request::Hello { threads }, timeouts.start) {
+        let hello = match ask(&mut child, &Request::Hello { threads }, timeouts.start) {
             Ok(hello) => hello,
             Err(Error::Died { stderr, status, .. }) => {
                 let last = stderr.lines().rfind(|line| !line.trim().is_empty());
@@ -134,7 +134,7 @@ impl Peer {
             threads: self.threads,
             folder: cell.folder.path(),
         };
-        self.child.ask(&request, self.timeouts.load).map(drop)
+        ask(&mut self.child, &request, self.timeouts.load).map(drop)
     }
 
     /// Runs the cell `warm` times untimed, then `calls` times: seconds of each.
@@ -142,9 +142,8 @@ impl Peer {
     /// # Errors
     /// [`Error::Failed`], [`Error::Died`], [`Error::Timeout`] or [`Error::Protocol`].
     pub fn run(&mut self, calls: usize, warm: usize) -> Result<Vec<f64>> {
-        let ran = self
-            .child
-            .ask(&Request::Run { calls, warm }, self.timeouts.run)?;
+        let request = Request::Run { calls, warm };
+        let ran = ask(&mut self.child, &request, self.timeouts.run)?;
         let Ran { seconds } = parse(&self.child, ran)?;
         if seconds.len() == calls && seconds.iter().all(|s| s.is_finite() && *s >= 0.0) {
             Ok(seconds)
@@ -166,9 +165,13 @@ impl Peer {
         let request = Request::Output {
             folder: folder.path(),
         };
-        self.child.ask(&request, self.timeouts.run)?;
+        ask(&mut self.child, &request, self.timeouts.run)?;
         cell.answer(folder.path())
     }
+}
+
+fn ask(child: &mut Child, request: &Request<'_>, patience: Duration) -> Result<serde_json::Value> {
+    child.ask(request, request.name(), patience)
 }
 
 fn parse<T: DeserializeOwned>(child: &Child, value: serde_json::Value) -> Result<T> {
