@@ -5,9 +5,9 @@ use crate::simd::{
     Block, DROP_FLOATS, Drop, Isa, Kernel, QUERIES, Vector, dispatch, pack, prefetch_rows, unpack,
 };
 use crate::tile::{Degree, Groups, Lanes, Tiles, finish, hide_outside_band};
-use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::mask::Part;
 use attention::numeric::LOG2_E;
+use attention::walk::{Cover, KEYS, Piece, Walk};
 use attention::{Geometry, Head, OutputMut, Problem, RowBlock, Scratch, Shape, Workers};
 use ndarray::ArrayView2;
 use std::ops::Range;

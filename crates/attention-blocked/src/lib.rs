@@ -3,10 +3,9 @@
 //! Softmax attention needs each row of scores only once, if the running maximum and sum are kept
 //! and what was summed before is rescaled when the maximum grows (Milakov & Gimelshein 2018; Dao et
 //! al. 2022). A task is a block of 64 queries of one head; it walks over pieces of up to 64 keys and
-//! skips what mask or pattern leave empty.
+//! skips what mask or pattern leave empty ([`attention::walk`]).
 //!
 //! * `simd/`: a vector of f32 in three widths; products and transposes of tiles over any of them
-//! * `walk.rs`: which pieces of the score matrix a block of queries computes
 //! * `tile.rs`: one step of the online softmax
 //! * `forward.rs`: a block of queries from Q to O and L
 //! * `decode/`: few queries over many keys, and caches of keys and values
@@ -40,7 +39,6 @@ mod narrow;
 mod simd;
 mod tile;
 mod variants;
-mod walk;
 
 use attention::{Capabilities, Gradients, Output, Problem, Result, Scratch, Workers};
 use ndarray::ArrayView4;

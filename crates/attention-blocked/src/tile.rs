@@ -4,8 +4,8 @@
 //! rescaling and masks work lane by lane, without any reduction across a register.
 
 use crate::simd::{QUERIES, Vector, accumulate_values, score_keys};
-use crate::walk::{GROUP, KEYS};
 use attention::numeric::ln_lanes;
+use attention::walk::{GROUP, KEYS};
 use std::ops::Range;
 
 /// How far, in powers of two, scores may exceed the maximum that weights are taken relative to.

@@ -13,6 +13,7 @@
 //! | [`Affine`] | four nodes and three copies for a product, a bias, an activation and dropout |
 //! | [`dropout()`] | its generator cannot be seeded on a CPU |
 //! | [`gather`] | its scatter-add runs on one thread, and dropout and positions come apart |
+//! | [`gru`], [`unfold_causal`] | a node for every event; convolutions of jagged histories are not there |
 //! | [`sampled_loss`], [`softmax_loss`] | logits of every position and item at once |
 //!
 //! Tensors are f32. A parameter with a bias is one matrix `[in + 1, out]`, the bias its last row, and that of
@@ -41,12 +42,15 @@ mod dropout;
 mod engine;
 mod error;
 mod gather;
+mod gru;
+mod jagged;
 mod layer_norm;
 mod loss;
 mod numeric;
 mod ordered;
 mod tape;
 mod tensor;
+mod unfold;
 
 pub use affine::{Activation, Affine};
 pub use attend::Attend;
@@ -54,8 +58,10 @@ pub use dropout::{Drop, dropout};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gather::{Embed, gather, scatter_add};
+pub use gru::gru;
 pub use layer_norm::layer_norm;
 pub use loss::{Objective, SKIP, logits, sampled_loss, softmax_loss};
 pub use ordered::ordered;
 pub use tape::Tape;
 pub use tensor::floats;
+pub use unfold::unfold_causal;

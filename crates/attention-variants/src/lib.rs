@@ -44,6 +44,7 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::GATED_DELTANET,
     &attention_linear::SELECTIVE_SCAN,
     &attention_retrieval::TOP_K,
+    &attention_interest::HSTU,
 ];
 
 /// What can be wrong with the name of a variant or of a parameter, or with its value.

@@ -36,6 +36,7 @@ mod shape;
 pub mod simd;
 pub mod tensors;
 pub mod variant;
+pub mod walk;
 mod workers;
 
 pub use attention::{Attention, Form, Prepared};

@@ -15,11 +15,19 @@ pub enum Family {
     Linear,
     /// Each query over the few keys that matter to it.
     Retrieval,
+    /// A recommender's interest in each event by a weight of another form than softmax of dot products.
+    Interest,
 }
 
 impl Family {
     /// All families, in the order in which legends list them.
-    pub const ALL: [Self; 4] = [Self::Naive, Self::Blocked, Self::Linear, Self::Retrieval];
+    pub const ALL: [Self; 5] = [
+        Self::Naive,
+        Self::Blocked,
+        Self::Linear,
+        Self::Retrieval,
+        Self::Interest,
+    ];
 
     /// The family in a word.
     #[must_use]
@@ -29,6 +37,7 @@ impl Family {
             Self::Blocked => "blocked",
             Self::Linear => "linear",
             Self::Retrieval => "retrieval",
+            Self::Interest => "interest",
         }
     }
 }

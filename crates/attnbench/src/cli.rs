@@ -1,6 +1,8 @@
 //! The command line: one subcommand a file in [`crate::commands`].
 
-use crate::commands::{apply, demo, doctor, list, plan, report, run, verify};
+use crate::commands::{
+    apply, demo, doctor, evaluate, export, list, plan, recommend, report, run, train, verify,
+};
 use crate::failure::Failure;
 use crate::output;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -30,6 +32,10 @@ enum Command {
     Run(run::Run),
     Plan(plan::Plan),
     Report(report::Report),
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Recommend(recommend::Recommend),
+    Export(export::Export),
     List(list::List),
     Apply(Box<apply::Apply>),
     Verify(verify::Verify),
@@ -44,6 +50,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         Some(Command::Run(run)) => run.run(),
         Some(Command::Plan(plan)) => plan.run(),
         Some(Command::Report(report)) => report.run(),
+        Some(Command::Train(train)) => train.run(),
+        Some(Command::Evaluate(evaluate)) => evaluate.run(),
+        Some(Command::Recommend(recommend)) => recommend.run(),
+        Some(Command::Export(export)) => export.run(),
         Some(Command::List(list)) => list.run(),
         Some(Command::Apply(apply)) => apply.run(),
         Some(Command::Verify(verify)) => verify.run(),

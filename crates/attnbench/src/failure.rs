@@ -3,6 +3,7 @@
 use crate::output;
 use attention::Feature;
 use attention_variants::{Configured, RegistryError, VARIANTS};
+use experiment::study::{StudyDataError, StudyError};
 use experiment::{ConfigError, DataError, PlanError, RunError, StoreError};
 use miette::Diagnostic;
 use report::ReportError;
@@ -123,6 +124,25 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Store(error) => error.into(),
+            _ => Self::work(error.to_string(), None),
+        }
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        match error {
+            StudyError::Store(error) => error.into(),
+            StudyError::Data(
+                error @ (StudyDataError::Missing { .. } | StudyDataError::Source(_)),
+            ) => Self::request(
+                error.to_string(),
+                "set ATTNBENCH_DATA to the folder of the logs, or try `attnbench train \
+                     recommender-simulated`, which needs none",
+            ),
+            StudyError::Model(_) | StudyError::NotATraining { .. } => {
+                Self::request(error.to_string(), None)
+            }
             _ => Self::work(error.to_string(), None),
         }
     }

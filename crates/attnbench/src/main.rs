@@ -15,6 +15,7 @@ mod output;
 mod page;
 mod progress;
 mod request;
+mod study;
 mod table;
 mod tensors;
 mod variant;

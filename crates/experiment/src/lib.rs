@@ -29,6 +29,7 @@ mod presets;
 pub mod record;
 pub mod run;
 pub mod store;
+pub mod study;
 mod units;
 pub mod workload;
 
@@ -39,7 +40,7 @@ pub use identity::CodeIdentity;
 pub use metrics::{Direction, METRICS, Metric};
 pub use pass::Pass;
 pub use plan::{Filter, FilterError, Plan, PlanError};
-pub use presets::{Preset, experiments};
+pub use presets::{Preset, experiments, studies};
 pub use run::{Event, Progress, RunError, RunOptions, RunSummary, run};
 pub use store::{Manifest, RunDir, StoreError};
 pub use workload::{WORKLOADS, Workload};

@@ -25,11 +25,27 @@ static PRESETS: &[Preset] = presets![
     "histories",
     "hardware-ladder",
     "training",
-    "decode"
+    "decode",
+    "linear-scaling",
+    "linear-decode",
+];
+
+static STUDIES: &[Preset] = presets![
+    "recommender-simulated",
+    "recommender-movielens",
+    "recommender-beauty",
+    "recommender-retail",
+    "recommender-attentions",
 ];
 
 /// The embedded experiments, the quickest first.
 #[must_use]
 pub fn experiments() -> &'static [Preset] {
     PRESETS
+}
+
+/// The embedded studies of recommenders, the quickest first.
+#[must_use]
+pub fn studies() -> &'static [Preset] {
+    STUDIES
 }

@@ -5,7 +5,8 @@
 //! * [`Split`] holds events out, and [`evaluate()`] ranks the catalogue for every user with any [`Ranker`].
 //! * [`baseline`] has the floors: popularity and item neighbourhoods.
 //! * [`learn_item_embeddings`] learns item vectors from any log.
-//! * [`model`] has sequence models with any registered attention inside, [`loss`] what they are taught, and [`train`] how.
+//! * [`model`] has sequence and candidate models with any registered attention inside, [`loss`] what they are taught,
+//!   and [`train`] how.
 //!
 //! ```
 //! use recommender::{EmbeddingConfig, ShopConfig, learn_item_embeddings, simulate_shop};

@@ -5,7 +5,7 @@ mod support;
 use ndarray::ArrayViewMut2;
 use proptest::prelude::*;
 use recommender::baseline::{ItemKnn, Popularity};
-use recommender::evaluate::{Bootstrap, RankerError, Sampling, paired_test};
+use recommender::evaluate::{Bootstrap, RankerError, Sampling, Summary, paired_test};
 use recommender::{
     Candidates, EvaluateConfig, EvaluateError, Evaluation, History, Holdout, Interactions, Metric,
     Part, Ranker, Seen, ShopConfig, Split, Targets, evaluate, simulate_shop,
@@ -212,17 +212,36 @@ fn buckets_by_length_hold_every_user_once() {
     );
     let buckets = whole.by_length(&[20, 5, 20]);
     let bounds: Vec<_> = buckets.iter().map(|(lengths, _)| lengths.clone()).collect();
-    assert_eq!(bounds, [0..=5, 6..=20, 21..=usize::MAX]);
+    assert_eq!(
+        bounds,
+        [6..=20, 21..=usize::MAX],
+        "no history is as short as 5"
+    );
     let sum: f64 = buckets
         .iter()
         .flat_map(|(_, bucket)| bucket.values(Metric::Mrr))
         .sum();
     assert!((sum / whole.users().len() as f64 - whole.mean(Metric::Mrr)).abs() < 1e-12);
     for (lengths, bucket) in buckets {
-        assert_eq!(bucket.protocol().users, bucket.users().len());
+        let protocol = bucket.protocol();
+        assert_eq!(protocol.users, bucket.users().len());
+        assert_eq!(protocol.lengths, Some(lengths.clone().into_inner()));
         for &user in bucket.users() {
             assert!(lengths.contains(&(log.history(user as usize).len() - 1)));
         }
+    }
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let log = shop();
+    let split = Split::new(&log, Holdout::LeaveOneOut).unwrap();
+    let candidates = Candidates::Catalogue { seen: Seen::Kept };
+    let whole = run(&log, &Popularity::fit(&split), candidates, 64, 2);
+    for (_, bucket) in whole.by_length(&[1, 5, 1_000_000]) {
+        let summary = bucket.summary(Bootstrap::default(), &pool(2));
+        let text = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
     }
 }
 

@@ -21,12 +21,16 @@ mod order;
 mod page;
 mod settings;
 mod speedup;
+mod study;
 mod write;
 
-pub use chart::{Chart, ComparedCell, Comparison, Ratio, Section, charts, comparison};
+pub use chart::{
+    Chart, ComparedCell, Comparison, Ratio, Section, charts, comparison, ranking_charts,
+};
 pub use context::Context;
 pub use error::ReportError;
 pub use findings::{
     Advice, Answer, Choice, Findings, Level, SettingFinding, Trouble, findings, headline,
 };
+pub use study::{study_sentences, write_study};
 pub use write::{ReportFiles, write_report};

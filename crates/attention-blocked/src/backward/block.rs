@@ -10,9 +10,9 @@ use super::turns::{Ticket, Turns};
 use crate::simd::{
     Block, Drop, Kernel, QUERIES, Target, Vector, copy_rows, dot_rows, pack, prefetch_rows, unpack,
 };
-use crate::walk::{Cover, KEYS, Piece, Walk};
 use attention::Head;
 use attention::numeric::LOG2_E;
+use attention::walk::{Cover, KEYS, Piece, Walk};
 use ndarray::{ArrayView2, Axis};
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Working memory of one worker: a block of queries and a tile of keys, O(D + Dv) floats.
 
 use crate::simd::{DROP_FLOATS, QUERIES};
-use crate::walk::GROUP;
+use attention::walk::GROUP;
 
 /// Most keys in a piece.
 pub(super) const RUN: usize = 256;

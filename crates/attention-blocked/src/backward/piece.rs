@@ -9,8 +9,8 @@ use super::block::matrix;
 use super::finish::{Exponentiate, Weigh};
 use super::memory::{Memory, padded};
 use crate::simd::{Add, Drop, Left, QUERIES, Right, Target, Vector, are_finite, product};
-use crate::walk::{Cover, KEYS, Piece};
 use attention::Head;
+use attention::walk::{Cover, KEYS, Piece};
 use ndarray::{ArrayView2, Axis};
 use std::ops::Range;
 

@@ -4,8 +4,8 @@
 //! token. The former are summed with a running maximum, piece by piece, and merged in order.
 
 use super::kernels::{
-    self, Ending, Running, advance, cut, left_turned, product, right, scale_rows, soften, turn,
-    whole,
+    self, Ending, Running, advance, cut, fetch, left_turned, product, right, scale_rows, soften,
+    turn, whole,
 };
 use super::memory::{Shelf, padded};
 use super::pieces::{Slot, TOKENS};
@@ -117,8 +117,11 @@ impl Part {
             let mut token = 0;
             while token < keys.rows {
                 let rows = (keys.rows - token).min(TOKENS);
-                let keys = cut(keys, token, rows);
-                score(isa, keys, theta, m, weights);
+                let next = |x: Block<*const f32>| {
+                    cut(x, token + rows, (x.rows - token - rows).min(TOKENS))
+                };
+                score(isa, cut(keys, token, rows), theta, m, weights);
+                fetch(isa, next(keys));
                 match over {
                     Over::Tokens => advance(isa, running, weights, rows),
                     Over::Points => {
@@ -129,6 +132,9 @@ impl Part {
                 let x = whole(isa, cut(tokens, token, rows), copy);
                 let add = Ending::add(self.rows(), width);
                 product(isa, left_turned(weights), right(x), (m, rows, width), add);
+                if tokens.at != keys.at {
+                    fetch(isa, next(tokens));
+                }
                 token += rows;
             }
         }

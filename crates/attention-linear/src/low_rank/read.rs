@@ -1,7 +1,7 @@
 //! O = softmax(scale·Q·K̂ᵀ)·V̂: what all variants of the family do once they have K̂ and V̂.
 
 use super::across::Across;
-use super::kernels::{Ending, cut, left, normalise, product, right, soften, tokens};
+use super::kernels::{Ending, cut, fetch, left, normalise, product, right, soften, tokens};
 use super::memory::{Shelf, block};
 use super::pieces::TOKENS;
 use super::summary::{Sizes, Summary};
@@ -93,6 +93,8 @@ impl Read {
                 let factors = self.work.add(TOKENS * weights.row);
                 let q = cut(self.q, row, rows);
                 weigh(isa, q, self.known, weights, factors);
+                let after = row + rows;
+                fetch(isa, cut(self.q, after, (self.q.rows - after).min(TOKENS)));
                 let write = Ending::write_rows(self.o.below(row), sizes.dv, factors);
                 let size = (rows, m, sizes.dv);
                 product(isa, left(weights), values, size, write);

@@ -14,6 +14,7 @@ mod avx2;
 mod avx512;
 mod draw;
 mod lanewise;
+pub mod matrix;
 mod panel;
 mod portable;
 mod rows;

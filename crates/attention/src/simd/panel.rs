@@ -95,28 +95,20 @@ impl<V: Vector> Finish<V> for Add {
         row: usize,
         column: usize,
     ) {
-        if column + C * V::LANES <= self.width {
-            for (r, sums) in sums.into_iter().enumerate() {
-                for (c, sum) in sums.into_iter().enumerate() {
-                    // SAFETY: the trait's contract.
-                    unsafe {
-                        let to = self.to.at(row + r, column + c * V::LANES);
-                        V::load(to).add(sum).store(to);
-                    }
-                }
-            }
-            return;
-        }
         let mut lanes = [0.0; MOST_LANES];
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
                 let column = column + c * V::LANES;
-                let width = self.width.saturating_sub(column).min(V::LANES);
                 // SAFETY: the trait's contract; no column from `width` on is touched.
                 unsafe {
-                    sum.store(lanes.as_mut_ptr());
-                    for (n, x) in lanes[..width].iter().enumerate() {
-                        *self.to.at(row + r, column + n) += x;
+                    if column + V::LANES <= self.width {
+                        let to = self.to.at(row + r, column);
+                        V::load(to).add(sum).store(to);
+                    } else if column < self.width {
+                        sum.store(lanes.as_mut_ptr());
+                        for (n, x) in lanes[..self.width - column].iter().enumerate() {
+                            *self.to.at(row + r, column + n) += x;
+                        }
                     }
                 }
             }

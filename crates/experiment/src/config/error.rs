@@ -31,7 +31,7 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn at(fault: Fault, name: &str, text: &str, span: Range<usize>) -> Self {
+    pub(crate) fn at(fault: Fault, name: &str, text: &str, span: Range<usize>) -> Self {
         // A label beyond the text (an unclosed bracket at its end) would not be drawn.
         let start = span.start.min(text.len());
         let length = span.end.min(text.len()).saturating_sub(start);
@@ -74,15 +74,15 @@ impl Diagnostic for ConfigError {
 
 /// A fault before it is known which text its span lies in.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-    pub(super) label: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Fault {
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
 }
 
 impl Fault {
-    pub(super) fn new(
+    pub(crate) fn new(
         span: Range<usize>,
         message: impl Into<String>,
         label: impl Into<String>,
@@ -95,13 +95,13 @@ impl Fault {
         }
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Names the nearest of the candidates, or lists them all.
-    pub(super) fn suggest(self, name: &str, candidates: &[&str]) -> Self {
+    pub(crate) fn suggest(self, name: &str, candidates: &[&str]) -> Self {
         let all = candidates.join(", ");
         let help = match attention_variants::nearest(name, candidates) {
             Some(nearest) => format!("did you mean `{nearest}`? Known: {all}"),

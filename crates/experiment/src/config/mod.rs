@@ -16,9 +16,11 @@ mod sweep;
 mod variants;
 
 pub use error::ConfigError;
+pub(crate) use error::Fault;
 pub use keys::{KEYS, Key};
 pub use mask::MaskSpec;
 pub use padding::Padding;
+pub(crate) use sources::{Sources, overlay, parse};
 pub use sweep::{Choice, Setting, Sweep};
 
 use crate::pass::Pass;

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 /// A config's file and overrides, laid one behind the other: every byte has one position, so that a
 /// span says which of them it lies in.
-pub(super) struct Sources {
+pub(crate) struct Sources {
     name: String,
     file: String,
     /// Position of the first byte, and the text.
@@ -15,7 +15,7 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Takes the texts; an override `key=value` whose value is no TOML is a bare string.
-    pub(super) fn new(name: &str, text: &str, sets: &[String]) -> Result<Self, ConfigError> {
+    pub(crate) fn new(name: &str, text: &str, sets: &[String]) -> Result<Self, ConfigError> {
         let mut sources = Self {
             name: name.into(),
             file: text.into(),
@@ -49,7 +49,7 @@ impl Sources {
 
     /// Each text padded in front with spaces up to its position, so that the parser's spans are
     /// positions.
-    pub(super) fn padded(&self) -> Vec<String> {
+    pub(crate) fn padded(&self) -> Vec<String> {
         let padded = |(start, text): &(usize, String)| format!("{}{text}", " ".repeat(*start));
         std::iter::once(self.file.clone())
             .chain(self.overrides.iter().map(padded))
@@ -57,7 +57,7 @@ impl Sources {
     }
 
     /// Points a fault into the text that it lies in.
-    pub(super) fn locate(&self, fault: Fault) -> ConfigError {
+    pub(crate) fn locate(&self, fault: Fault) -> ConfigError {
         let span = fault.span.clone();
         match self
             .overrides
@@ -77,7 +77,7 @@ impl Sources {
 }
 
 /// Parses the padded texts and lays later ones over earlier ones.
-pub(super) fn parse(padded: &[String]) -> Result<(DeTable<'_>, Range<usize>), Fault> {
+pub(crate) fn parse(padded: &[String]) -> Result<(DeTable<'_>, Range<usize>), Fault> {
     let mut merged: Option<(DeTable<'_>, Range<usize>)> = None;
     for text in padded {
         let table = DeTable::parse(text).map_err(|error| {
@@ -92,7 +92,7 @@ pub(super) fn parse(padded: &[String]) -> Result<(DeTable<'_>, Range<usize>), Fa
     Ok(merged.unwrap_or_default())
 }
 
-fn overlay<'t>(base: &mut DeTable<'t>, over: DeTable<'t>) {
+pub(crate) fn overlay<'t>(base: &mut DeTable<'t>, over: DeTable<'t>) {
     for (key, value) in over {
         let name = key.get_ref().clone();
         match (

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Writes beside the file and renames over it: what is read is the old content or the new one.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let fault = |source| StoreError::io("write", path, source);
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()

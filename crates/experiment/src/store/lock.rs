@@ -6,12 +6,12 @@ use std::path::Path;
 
 /// Holds the folder until it is dropped; the system releases it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(".lock");
         let file = File::create(&path).map_err(|e| StoreError::io("create", &path, e))?;
         match file.try_lock() {

@@ -10,6 +10,8 @@ mod records;
 mod summary;
 mod writer;
 
+pub(crate) use atomic::replace;
+pub(crate) use lock::Lock;
 pub use manifest::{DataSource, Manifest, Session};
 pub(crate) use writer::Writer;
 

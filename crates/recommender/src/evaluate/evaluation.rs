@@ -101,7 +101,8 @@ impl Evaluation {
 
     /// The users whose history has a length in each bucket; the buckets end at these lengths, the last at none.
     ///
-    /// Coverage is of all users together and is left out. `bounds` are taken in ascending order.
+    /// Buckets without users are left out, and so is coverage, which is of all users together. `bounds` are taken in
+    /// ascending order.
     ///
     /// ```
     /// # use recommender::{evaluate, baseline::Popularity, EvaluateConfig, Holdout, Interactions, Part, Seen, Split, Targets};
@@ -124,6 +125,7 @@ impl Evaluation {
         starts
             .zip(ends)
             .map(|(start, end)| (start..=end, self.within(&(start..=end))))
+            .filter(|(_, bucket)| !bucket.users.is_empty())
             .collect()
     }
 
@@ -146,6 +148,7 @@ impl Evaluation {
             }
         }
         part.protocol.users = part.users.len();
+        part.protocol.lengths = Some((*lengths.start(), *lengths.end()));
         part
     }
 }

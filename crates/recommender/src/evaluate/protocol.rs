@@ -27,6 +27,8 @@ pub struct Protocol {
     pub items: usize,
     /// Users asked about.
     pub users: usize,
+    /// Shortest and longest history of the users asked about; `None`: any.
+    pub lengths: Option<(usize, usize)>,
     /// Users left out since they have no history before the part.
     pub without_history: usize,
 }
@@ -41,6 +43,7 @@ impl Protocol {
             candidates,
             items: cases.log.items(),
             users: cases.list.len(),
+            lengths: None,
             without_history: cases.without_history,
         }
     }
@@ -61,6 +64,11 @@ impl fmt::Display for Protocol {
             self.items,
             self.candidates,
         )?;
+        match self.lengths {
+            None => {}
+            Some((start, usize::MAX)) => write!(f, "; histories of at least {start} events")?,
+            Some((start, end)) => write!(f, "; histories of {start} to {end} events")?,
+        }
         match self.without_history {
             0 => Ok(()),
             users => write!(f, "; {users} users without a history left out"),

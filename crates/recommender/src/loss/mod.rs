@@ -5,7 +5,7 @@ mod negatives;
 pub use negatives::Negatives;
 
 use crate::model::ModelError;
-use attention_candle::{Engine, Objective, sampled_loss, softmax_loss};
+use attention_candle::{Engine, Objective, SKIP, gather, sampled_loss, softmax_loss};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -33,6 +33,9 @@ pub enum Loss {
     },
     /// Cross-entropy over the catalogue.
     Softmax,
+    /// Squared error of the logit against the rating, which training brings to mean 0 and deviation 1
+    /// ([`RatingScale`](crate::train::RatingScale)).
+    Mse,
 }
 
 impl Default for Loss {
@@ -42,11 +45,13 @@ impl Default for Loss {
 }
 
 /// What the states of some positions are compared with: rows of a table of item vectors.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Goals {
     /// `[T]`, or `[T, 1 + negatives]` where negatives are sampled; [`attention_candle::SKIP`] where a position
     /// does not count.
     pub rows: Arc<[u32]>,
+    /// `[T]`, of the positions' items, where the loss is of ratings.
+    pub ratings: Arc<[f32]>,
 }
 
 impl Loss {
@@ -57,8 +62,20 @@ impl Loss {
             Self::Bce { negatives }
             | Self::Gbce { negatives, .. }
             | Self::SampledSoftmax { negatives } => negatives,
-            Self::Softmax => 0,
+            Self::Softmax | Self::Mse => 0,
         }
+    }
+
+    /// Whether it compares with a few items drawn beside the one chosen.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        !matches!(self, Self::Softmax | Self::Mse)
+    }
+
+    /// Whether it needs ratings.
+    #[must_use]
+    pub fn is_of_ratings(&self) -> bool {
+        matches!(self, Self::Mse)
     }
 
     /// Whether it compares with the whole catalogue.
@@ -102,6 +119,29 @@ impl Loss {
                 sampled(Objective::BinaryCrossEntropy { beta })?
             }
             Self::SampledSoftmax { .. } => sampled(Objective::Softmax)?,
+            Self::Mse => squared_error(engine, states, items, goals, factor)?,
         })
     }
+}
+
+fn squared_error(
+    engine: &Engine,
+    states: &Tensor,
+    items: &Tensor,
+    goals: &Goals,
+    factor: f32,
+) -> Result<Tensor, ModelError> {
+    let counted = (0u32..)
+        .zip(goals.rows.iter().zip(&*goals.ratings))
+        .filter(|(_, (row, _))| **row != SKIP);
+    let (mut positions, mut rows, mut ratings) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, (row, rating)) in counted {
+        positions.push(position);
+        rows.push(*row);
+        ratings.push(*rating);
+    }
+    let product = (gather(engine, states, positions)? * gather(engine, items, rows)?)?;
+    let ratings = Tensor::new(ratings, states.device())?;
+    let errors = (product.sum(1)? - ratings)?;
+    Ok((errors.sqr()?.sum_all()? * f64::from(factor))?)
 }

@@ -26,6 +26,11 @@ pub enum ModelError {
         /// What would be accepted.
         expected: &'static str,
     },
+    /// States of a model that has none.
+    #[error(
+        "a candidate model has no state behind an event: its scores depend on the candidate, ask it for those"
+    )]
+    NoStates,
     /// A side input of an attention that the model does not know how to make.
     #[error(
         "{variant} needs the side input `{name}`, which no projection of a sequence model makes; known are log_decay, beta, step"
@@ -36,4 +41,30 @@ pub enum ModelError {
         /// The side input.
         name: &'static str,
     },
+}
+
+/// Refuses sizes of zero.
+pub(super) fn at_least_one<const N: usize>(
+    sizes: [(&'static str, usize); N],
+) -> Result<(), ModelError> {
+    match sizes.into_iter().find(|(_, value)| *value == 0) {
+        Some((setting, value)) => Err(ModelError::Setting {
+            setting,
+            value: value.to_string(),
+            expected: "at least 1",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses heads that do not divide the width.
+pub(super) fn divides(heads: usize, width: usize) -> Result<(), ModelError> {
+    if width.is_multiple_of(heads) {
+        return Ok(());
+    }
+    Err(ModelError::Setting {
+        setting: "heads",
+        value: heads.to_string(),
+        expected: "a divisor of the width",
+    })
 }

@@ -3,7 +3,7 @@
 use super::{ModelError, Parameters, Pass, Tokens};
 use attention::dropout::Dropout;
 use attention::mask::Alignment;
-use attention::{Attention, Feature, Geometry, Mask, Shape};
+use attention::{Attention, Feature, Geometry, Layout, Mask, Shape};
 use attention_candle::{Activation, Affine, Attend};
 use attention_variants::Configured;
 use candle_core::{Tensor, Var};
@@ -48,7 +48,8 @@ impl AttentionConfig {
 pub(super) struct Mixer {
     attention: Arc<dyn Attention>,
     heads: usize,
-    projections: [Var; 4],
+    /// Of queries, keys, values and what they come to; without them all are the vectors as they are.
+    projections: Option<[Var; 4]>,
     learned: Vec<(&'static str, Var)>,
     sides: Vec<Side>,
 }
@@ -65,18 +66,31 @@ struct Side {
 impl Mixer {
     pub(super) fn new(
         attention: Arc<dyn Attention>,
-        (width, heads): (usize, usize),
+        sizes: (usize, usize),
         name: &str,
         parameters: &mut Parameters,
     ) -> Result<Self, ModelError> {
         let mut linear =
-            |part: &str| parameters.linear(&format!("{name}.{part}"), width, width, 0.0);
+            |part: &str| parameters.linear(&format!("{name}.{part}"), sizes.0, sizes.0, 0.0);
         let projections = [
             linear("query")?,
             linear("key")?,
             linear("value")?,
             linear("output")?,
         ];
+        Ok(Self {
+            projections: Some(projections),
+            ..Self::bare(attention, sizes, name, parameters)?
+        })
+    }
+
+    /// Without projections: queries, keys and values are the vectors as they are.
+    pub(super) fn bare(
+        attention: Arc<dyn Attention>,
+        (width, heads): (usize, usize),
+        name: &str,
+        parameters: &mut Parameters,
+    ) -> Result<Self, ModelError> {
         let (mut learned, mut sides) = (Vec::new(), Vec::new());
         for spec in attention.tensors(&geometry(1, heads, width / heads)?) {
             let name = format!("{name}.{}", spec.name);
@@ -107,7 +121,7 @@ impl Mixer {
         Ok(Self {
             attention,
             heads,
-            projections,
+            projections: None,
             learned,
             sides,
         })
@@ -123,11 +137,60 @@ impl Mixer {
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
-        let [query, key, value, output] = &self.projections;
+        let mask = Mask::causal(Alignment::TopLeft);
+        let o = self.attend(x, memory, (tokens.layout(), mask), pass, dropout)?;
+        match &self.projections {
+            Some([.., output]) => Ok(Affine::new(pass.engine).forward_onto(residual, &o, output)?),
+            None => Ok((residual + o)?),
+        }
+    }
+
+    /// Attention of queries from `x` `[C, D]` over keys and values from `memory` `[T, D]`, each query over all of
+    /// its own history.
+    pub(super) fn read(
+        &self,
+        x: &Tensor,
+        memory: &Tensor,
+        layout: Layout,
+        pass: Pass<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, ModelError> {
+        let o = self.attend(x, memory, (layout, Mask::full()), pass, dropout)?;
+        match &self.projections {
+            Some([.., output]) => Ok(Affine::new(pass.engine).forward(&o, output)?),
+            None => Ok(o),
+        }
+    }
+
+    fn attend(
+        &self,
+        x: &Tensor,
+        memory: &Tensor,
+        at: (Layout, Mask),
+        pass: Pass<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, ModelError> {
         let affine = Affine::new(pass.engine);
-        let q = affine.forward(x, query)?;
-        let k = affine.forward(memory, key)?;
-        let v = affine.forward(memory, value)?;
+        let qkv = match &self.projections {
+            Some([query, key, value, _]) => [
+                affine.forward(x, query)?,
+                affine.forward(memory, key)?,
+                affine.forward(memory, value)?,
+            ],
+            None => [x.clone(), memory.clone(), memory.clone()],
+        };
+        self.weigh(qkv.each_ref(), memory, at, pass, dropout)
+    }
+
+    /// O `[T, D]` of Q, K and V; what the variant needs beside them is made of `memory`, as keys are.
+    pub(super) fn weigh(
+        &self,
+        [q, k, v]: [&Tensor; 3],
+        memory: &Tensor,
+        (layout, mask): (Layout, Mask),
+        pass: Pass<'_>,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor, ModelError> {
         let sides = self
             .sides
             .iter()
@@ -145,14 +208,16 @@ impl Mixer {
                     .map(|(side, tensor)| (side.name, tensor)),
             )
             .collect();
+        if let Some(watch) = pass.watch {
+            watch.note(self.heads, [q, k, v]);
+        }
         // Some variants have no weights to drop; theirs is the dropout of the other layers alone.
         let drops = self.attention.capabilities().has(Feature::Dropout);
-        let o = Attend::new(self.attention.clone(), pass.engine)
-            .with_layout(tokens.layout())
-            .with_mask(Mask::causal(Alignment::TopLeft))
+        Ok(Attend::new(self.attention.clone(), pass.engine)
+            .with_layout(layout)
+            .with_mask(mask)
             .with_dropout(dropout.filter(|_| drops))
-            .forward_tokens((self.heads, self.heads), &q, &k, &v, &extras)?;
-        Ok(affine.forward_onto(residual, &o, output)?)
+            .forward_tokens((self.heads, self.heads), q, k, v, &extras)?)
     }
 }
 

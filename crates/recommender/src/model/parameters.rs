@@ -56,6 +56,20 @@ impl Parameters {
         bias: f32,
     ) -> Result<Var, ModelError> {
         let deviation = (2.0 / (inputs + outputs) as f64).sqrt() as f32;
+        self.linear_of(name, (inputs, outputs), deviation, bias)
+    }
+
+    /// A linear layer `[inputs + 1, outputs]` of normal numbers of this deviation over a row of `bias`.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn linear_of(
+        &mut self,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        deviation: f32,
+        bias: f32,
+    ) -> Result<Var, ModelError> {
         let mut layer = self.draw(name, &[inputs + 1, outputs], Init::Normal(deviation));
         layer.index_axis_mut(ndarray::Axis(0), inputs).fill(bias);
         self.add(name, layer)

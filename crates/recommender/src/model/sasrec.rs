@@ -1,5 +1,6 @@
 //! SASRec: causal self-attention over a history (Kang & McAuley, ICDM 2018).
 
+use super::error::{at_least_one, divides};
 use super::mixer::{AttentionConfig, Mixer};
 use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
 use attention::dropout::Dropout;
@@ -90,20 +91,13 @@ impl SasRec {
             hidden,
             ..
         } = *config;
-        let sizes = [
+        at_least_one([
             ("width", width),
             ("longest", longest),
             ("heads", heads),
             ("hidden", hidden),
-        ];
-        for (setting, value) in sizes {
-            if value == 0 {
-                return Err(setting_of(setting, value, "at least 1"));
-            }
-        }
-        if !width.is_multiple_of(heads) {
-            return Err(setting_of("heads", heads, "a divisor of the width"));
-        }
+        ])?;
+        divides(heads, width)?;
         Dropout::new(config.dropout, 0)?;
         let mut parameters = Parameters::new(seed);
         let positions = parameters.table("positions", longest, width)?;
@@ -137,14 +131,6 @@ impl SasRec {
             blocks,
             last,
         })
-    }
-}
-
-fn setting_of(setting: &'static str, value: usize, expected: &'static str) -> ModelError {
-    ModelError::Setting {
-        setting,
-        value: value.to_string(),
-        expected,
     }
 }
 

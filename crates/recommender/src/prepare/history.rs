@@ -11,6 +11,12 @@ pub struct History<'a> {
     pub ratings: Option<&'a [f32]>,
 }
 
+impl<'a> From<&'a [u32]> for History<'a> {
+    fn from(items: &'a [u32]) -> Self {
+        Self::of(items)
+    }
+}
+
 impl<'a> History<'a> {
     /// A history without times and ratings.
     pub fn of(items: &'a [u32]) -> Self {

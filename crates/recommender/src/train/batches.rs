@@ -2,6 +2,7 @@
 
 use crate::loss::{Goals, Loss, Negatives};
 use crate::model::Tokens;
+use crate::prepare::History;
 use attention_candle::SKIP;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -22,7 +23,7 @@ pub(super) fn seed_of(numbers: &[u64]) -> u64 {
 }
 
 /// Who takes part in an epoch, in which order.
-pub(super) fn order(histories: &[&[u32]], seed: u64, epoch: u64) -> Vec<usize> {
+pub(super) fn order(histories: &[History<'_>], seed: u64, epoch: u64) -> Vec<usize> {
     let mut users: Vec<usize> = (0..histories.len())
         .filter(|&user| histories[user].len() > 1)
         .collect();
@@ -33,24 +34,34 @@ pub(super) fn order(histories: &[&[u32]], seed: u64, epoch: u64) -> Vec<usize> {
 /// A run of histories that one worker takes from item vectors to gradients.
 #[derive(Debug)]
 pub(super) struct Part<'h> {
-    histories: Vec<&'h [u32]>,
+    pub(super) histories: Vec<History<'h>>,
     /// Inputs a history is lengthened to.
     padded: usize,
-    longest: usize,
+    pub(super) longest: usize,
+    targets: Option<usize>,
+}
+
+/// What becomes of histories.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// The most recent events that the model looks at.
+    pub(super) longest: usize,
+    /// Whether they are lengthened to the longest of the batch.
+    pub(super) padded: bool,
+    /// Targets a history, where each is a question of its own.
+    pub(super) targets: Option<usize>,
 }
 
 /// Cuts a batch into parts; gives the number of positions that count as well.
-pub(super) fn parts<'h>(
-    batch: &[&'h [u32]],
-    longest: usize,
-    padded: bool,
-) -> (Vec<Part<'h>>, usize) {
-    let inputs = |history: &[u32]| (history.len() - 1).min(longest);
-    let most = batch
-        .iter()
-        .map(|history| inputs(history))
-        .max()
-        .unwrap_or(0);
+pub(super) fn parts<'h>(batch: &[History<'h>], cut: Cut) -> (Vec<Part<'h>>, usize) {
+    let Cut {
+        longest,
+        padded,
+        targets,
+    } = cut;
+    let inputs = |history: &History<'_>| (history.len() - 1).min(longest);
+    let asked = |inputs: usize| targets.map_or(1, |targets| targets.min(inputs));
+    let most = batch.iter().map(inputs).max().unwrap_or(0);
     let padded = if padded { most } else { 0 };
     let (mut parts, mut events): (Vec<Part<'h>>, _) = (Vec::new(), EVENTS);
     for history in batch {
@@ -59,15 +70,17 @@ pub(super) fn parts<'h>(
                 histories: Vec::new(),
                 padded,
                 longest,
+                targets,
             });
             events = 0;
         }
-        events += inputs(history).max(padded);
+        events += inputs(history).max(padded) * asked(inputs(history));
         if let Some(part) = parts.last_mut() {
-            part.histories.push(history);
+            part.histories.push(*history);
         }
     }
-    (parts, batch.iter().map(|history| inputs(history)).sum())
+    let positions = |history| targets.map_or(inputs(history), |_| asked(inputs(history)));
+    (parts, batch.iter().map(positions).sum())
 }
 
 /// What a part asks of the model: its events, its goals, and the items that they are about.
@@ -82,14 +95,17 @@ impl Part<'_> {
     /// The events that predict, what they shall predict (of each history only the last event, where
     /// `last`), and negatives drawn by `seed`.
     pub(super) fn question(&self, loss: Loss, catalogue: usize, seed: u64, last: bool) -> Question {
+        if let Some(targets) = self.targets {
+            return self.choices(targets, loss, catalogue, seed, last);
+        }
         let mut negatives = Negatives::new(seed, catalogue);
         let (mut ids, mut places, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-        let mut goals = Vec::new();
+        let (mut goals, mut ratings) = (Vec::new(), Vec::new());
         for history in &self.histories {
-            let window = &history[history.len().saturating_sub(self.longest + 1)..];
-            let (inputs, targets) = (&window[..window.len() - 1], &window[1..]);
+            let window = history.recent(self.longest + 1);
+            let (inputs, targets) = (&window.items[..window.len() - 1], &window.items[1..]);
             let seen = if loss.avoids_seen() {
-                sorted(history)
+                sorted(history.items)
             } else {
                 Vec::new()
             };
@@ -103,10 +119,12 @@ impl Part<'_> {
                 goals.push(*target);
                 goals.extend((0..loss.negatives()).map(|_| negatives.draw(&seen)));
             }
+            ratings.extend(window.ratings.iter().flat_map(|ratings| &ratings[1..]));
             for _ in inputs.len()..self.padded {
                 ids.push(inputs[0]);
                 places.push(0);
                 goals.extend((0..=loss.negatives()).map(|_| SKIP));
+                ratings.extend(window.ratings.map(|_| 0.0));
             }
             offsets.push(ids.len());
         }
@@ -122,20 +140,23 @@ impl Part<'_> {
         };
         Question {
             tokens,
-            goals: Goals { rows: goals.into() },
+            goals: Goals {
+                rows: goals.into(),
+                ratings: ratings.into(),
+            },
             items,
         }
     }
 }
 
-fn sorted(history: &[u32]) -> Vec<u32> {
+pub(super) fn sorted(history: &[u32]) -> Vec<u32> {
     let mut items = history.to_vec();
     items.sort_unstable();
     items
 }
 
 /// Replaces items by their places among those that occur, which it gives.
-fn localise(ids: &mut [u32], goals: &mut [u32]) -> Vec<u32> {
+pub(super) fn localise(ids: &mut [u32], goals: &mut [u32]) -> Vec<u32> {
     let mut items: Vec<u32> = ids
         .iter()
         .chain(&*goals)
@@ -157,7 +178,12 @@ mod tests {
     #[test]
     fn a_part_predicts_each_next_item_of_the_latest_events() {
         let histories: [&[u32]; 2] = [&[4, 9, 4, 7, 2], &[9, 1]];
-        let (parts, positions) = parts(&histories, 3, true);
+        let cut = Cut {
+            longest: 3,
+            padded: true,
+            targets: None,
+        };
+        let (parts, positions) = parts(&histories.map(History::of), cut);
         assert_eq!((parts.len(), positions), (1, 4));
         let question = parts[0].question(Loss::Bce { negatives: 1 }, 20, 5, false);
         let item = |row: u32| {
@@ -189,7 +215,8 @@ mod tests {
 
     #[test]
     fn epochs_differ_in_order_and_leave_out_who_has_nothing_to_predict() {
-        let histories: Vec<&[u32]> = vec![&[1, 2], &[3], &[4, 5], &[], &[1, 4, 6]];
+        let histories: [&[u32]; 5] = [&[1, 2], &[3], &[4, 5], &[], &[1, 4, 6]];
+        let histories = histories.map(History::of);
         let mut first = order(&histories, 1, 0);
         assert_eq!(first, order(&histories, 1, 0));
         assert!((1..20).any(|epoch| order(&histories, 1, epoch) != first));

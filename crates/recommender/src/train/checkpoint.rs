@@ -128,7 +128,13 @@ impl Trainer {
         self.adam.steps = state.steps;
         self.best = best;
         self.progress = state.progress;
-        Ok(())
+        Ok(self.items.refresh(self.engine.workers())?)
+    }
+
+    /// Whether a folder holds one.
+    #[must_use]
+    pub fn has_checkpoint(folder: &Path) -> bool {
+        folder.join(STATE).is_file()
     }
 
     fn tensors(&self, folder: &Path) -> Result<Vec<u8>, TrainError> {
@@ -175,13 +181,13 @@ fn read_state(folder: &Path) -> Result<State, TrainError> {
 }
 
 /// Writes beside the place and renames, so that no reader finds half a file.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let beside = path.with_extension("part");
     std::fs::write(&beside, bytes).map_err(fault_of(&beside))?;
     std::fs::rename(&beside, path).map_err(fault_of(path))
 }
 
-fn fault_of<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> TrainError + use<E> {
+pub(super) fn fault_of<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> TrainError + use<E> {
     let path = path.to_owned();
     move |error| TrainError::Checkpoint {
         path,

@@ -1,9 +1,10 @@
 //! The settings of a training.
 
 use crate::loss::Loss;
+use crate::model::FeatureKind;
 use crate::train::TrainError;
 
-/// How a model is trained; the defaults are those of SASRec's authors.
+/// How a model is trained; the defaults are those of SASRec's authors (four targets a history are our own choice).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -11,10 +12,16 @@ pub struct TrainConfig {
     pub seed: u64,
     /// The most epochs.
     pub epochs: usize,
+    /// What items have vectors for beside their own, in means that are added to those: nothing, as in the models'
+    /// papers, or the kinds of [`SideFeatures`](crate::model::SideFeatures) that the training is given.
+    pub features: Vec<FeatureKind>,
     /// Histories a step.
     pub batch: usize,
     /// The loss.
     pub loss: Loss,
+    /// Positions of each history that an epoch learns from, drawn anew each time, where the model scores
+    /// candidates: each needs an attention of its own. Models with states learn from all positions.
+    pub targets: usize,
     /// Adam's step size, after the warm-up.
     pub learning_rate: f64,
     /// Steps over which the step size grows to its own, in a line.
@@ -46,8 +53,10 @@ impl Default for TrainConfig {
         Self {
             seed: 0,
             epochs: 200,
+            features: Vec::new(),
             batch: 128,
             loss: Loss::default(),
+            targets: 4,
             learning_rate: 1e-3,
             warm_up: 0,
             betas: (0.9, 0.98),
@@ -71,7 +80,10 @@ impl TrainConfig {
         if self.batch == 0 {
             return refuse("batch", "0".into(), "at least 1");
         }
-        if !self.loss.is_full() && self.loss.negatives() == 0 {
+        if self.targets == 0 {
+            return refuse("targets", "0".into(), "at least 1");
+        }
+        if self.loss.is_sampled() && self.loss.negatives() == 0 {
             return refuse("loss.negatives", "0".into(), "at least 1");
         }
         let (first, second) = self.betas;

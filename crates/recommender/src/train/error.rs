@@ -26,6 +26,14 @@ pub enum TrainError {
         /// How many there are.
         histories: usize,
     },
+    /// A history without the ratings that the loss is of.
+    #[error(
+        "history {history} has no rating for every event, and the loss is of ratings: take another loss, or a log with ratings"
+    )]
+    NoRatings {
+        /// Its number.
+        history: usize,
+    },
     /// An item number beyond the catalogue.
     #[error("item {item} in a catalogue of {catalogue}: items are numbered from 0")]
     Item {

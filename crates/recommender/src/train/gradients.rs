@@ -1,7 +1,9 @@
 //! The gradient of a step: one number for every number that is learned.
 
+use super::items::add;
+use crate::model::SideFeatures;
 use crate::train::step::PartGradient;
-use attention::Workers;
+use attention::{Scratch, Workers};
 use attention_candle::floats;
 use candle_core::Var;
 
@@ -11,6 +13,8 @@ pub(super) struct Gradients {
     /// Where each tensor begins, and the end of the last; the item table is the first.
     bounds: Vec<usize>,
     width: usize,
+    /// Items with a gradient.
+    touched: Vec<bool>,
 }
 
 /// Numbers whose squares one worker sums.
@@ -24,6 +28,7 @@ impl Gradients {
         }
         Self {
             values: vec![0.0; bounds[learned.len()]],
+            touched: vec![false; bounds[1] / width.max(1)],
             bounds,
             width,
         }
@@ -31,6 +36,7 @@ impl Gradients {
 
     pub(super) fn clear(&mut self) {
         self.values.fill(0.0);
+        self.touched.fill(false);
     }
 
     /// The gradient of one tensor.
@@ -43,21 +49,45 @@ impl Gradients {
         let table = &mut self.values[..self.bounds[1]];
         let rows = floats(&part.items)?;
         if part.rows.is_empty() {
-            add(&rows, table);
+            add(1.0, &rows, table);
+            self.touched.fill(true);
         } else {
             for (row, gradient) in part.rows.iter().zip(rows.chunks_exact(self.width)) {
                 add(
+                    1.0,
                     gradient,
                     &mut table[*row as usize * self.width..][..self.width],
                 );
+                self.touched[*row as usize] = true;
             }
         }
         for (gradient, bounds) in part.parameters.iter().zip(self.bounds[1..].windows(2)) {
             if let Some(gradient) = gradient {
-                add(&floats(gradient)?, &mut self.values[bounds[0]..bounds[1]]);
+                add(
+                    1.0,
+                    &floats(gradient)?,
+                    &mut self.values[bounds[0]..bounds[1]],
+                );
             }
         }
         Ok(())
+    }
+
+    /// Takes the gradients of item vectors on to the last tensor, the features that they are made of.
+    ///
+    /// Each worker takes features, and adds up their items in order: the same bits on any number of workers.
+    pub(super) fn share(&mut self, features: &SideFeatures, workers: &Workers) {
+        let (width, last) = (self.width, self.bounds[self.bounds.len() - 2]);
+        let (items, shared) = self.values.split_at_mut(last);
+        let rows = (0u32..).zip(shared.chunks_exact_mut(width.max(1)));
+        workers.run(rows, &mut Scratch::new(), 0, |(feature, row), _| {
+            for &item in features.items_with(feature) {
+                if self.touched[item as usize] {
+                    let gradient = &items[item as usize * width..][..width];
+                    add(1.0 / features.of(item).len() as f32, gradient, row);
+                }
+            }
+        });
     }
 
     /// The Euclidean norm of it all.
@@ -73,8 +103,4 @@ impl Gradients {
         });
         squares.iter().sum::<f64>().sqrt()
     }
-}
-
-fn add(x: &[f32], y: &mut [f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
 }

@@ -7,15 +7,22 @@
 //! threads, and so is one that was stopped and resumed.
 
 mod adam;
+mod adopt;
 mod batches;
 mod checkpoint;
+mod choices;
 mod config;
 mod error;
 mod gradients;
+mod items;
 mod progress;
+mod ratings;
 mod step;
 mod trainer;
+mod validation;
+mod weights;
 
 pub use config::{StopConfig, TrainConfig};
 pub use error::TrainError;
+pub use ratings::RatingScale;
 pub use trainer::{EpochReport, Trainer};

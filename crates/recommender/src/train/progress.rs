@@ -1,6 +1,7 @@
 //! How far a training is, and when it is time to stop.
 
 use super::error::TrainError;
+use super::ratings::RatingScale;
 use super::trainer::Trainer;
 use attention_candle::floats;
 
@@ -14,6 +15,9 @@ pub(super) struct Progress {
     pub(super) best: Option<(f64, u64)>,
     /// Looks at the metric since.
     pub(super) waited: usize,
+    /// The unit of the ratings learned from.
+    #[serde(default)]
+    pub(super) ratings: Option<RatingScale>,
 }
 
 impl Trainer {
@@ -48,6 +52,12 @@ impl Trainer {
         self.progress.epochs >= self.config.epochs as u64 || self.config.stop.is_some_and(tired)
     }
 
+    /// The best value of the metric so far, and after how many epochs it was.
+    #[must_use]
+    pub fn best(&self) -> Option<(f64, u64)> {
+        self.progress.best
+    }
+
     /// Goes back to what was best, where a metric was noted; gives its value and after how many epochs it was.
     ///
     /// # Errors
@@ -57,6 +67,7 @@ impl Trainer {
             for (var, values) in self.learned.iter().zip(best) {
                 super::checkpoint::set(var, values)?;
             }
+            self.items.refresh(self.engine.workers())?;
         }
         Ok(self.progress.best)
     }

@@ -1,17 +1,17 @@
 //! From a part of a batch to its gradients, on one worker.
 
 use super::batches::{Part, Question};
-use crate::loss::Loss;
-use crate::model::{ModelError, Pass, SequenceModel};
-use attention_candle::{Engine, Tape, floats};
+use super::items::ItemTable;
+use crate::loss::{Goals, Loss};
+use crate::model::{ModelError, Pass, Requests, SequenceModel};
+use attention_candle::{Engine, Tape};
 use candle_core::{Tensor, Var};
 
 /// What a step works with.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'t> {
     pub(super) model: &'t dyn SequenceModel,
-    /// Item vectors `[I, D]`.
-    pub(super) items: &'t Var,
+    pub(super) items: &'t ItemTable,
     pub(super) engine: &'t Engine,
     pub(super) loss: Loss,
     /// 1/positions of the batch.
@@ -31,7 +31,7 @@ pub(super) struct PartGradient {
 impl Step<'_> {
     /// Loss and gradients of a part.
     pub(super) fn learn(&self, part: &Part<'_>, seed: u64) -> Result<PartGradient, ModelError> {
-        let question = part.question(self.loss, self.items.dim(0)?, seed, false);
+        let question = part.question(self.loss, self.items.count(), seed, false);
         let table = self.table(&question)?;
         let tape = Tape::default();
         let engine = &self.engine.with_tape(&tape);
@@ -53,7 +53,7 @@ impl Step<'_> {
 
     /// The loss of predicting each history's last event alone, without dropout.
     pub(super) fn predict(&self, part: &Part<'_>, seed: u64) -> Result<f64, ModelError> {
-        let question = part.question(self.loss, self.items.dim(0)?, seed, true);
+        let question = part.question(self.loss, self.items.count(), seed, true);
         let table = self.table(&question)?;
         let loss = self.ask(&question, &table.as_detached_tensor(), None)?;
         Ok(f64::from(loss.to_scalar::<f32>()?))
@@ -68,30 +68,35 @@ impl Step<'_> {
         let pass = Pass {
             engine: self.engine,
             dropout,
+            watch: None,
         };
-        let states = self.model.encode(table, &question.tokens, pass)?;
-        let catalogue = self.items.dim(0)?;
-        self.loss.of(
-            self.engine,
-            &states,
-            table,
-            &question.goals,
-            catalogue,
-            self.factor,
-        )
+        let catalogue = self.items.count();
+        let of = |states: &Tensor, items: &Tensor, goals: &Goals| {
+            self.loss
+                .of(self.engine, states, items, goals, catalogue, self.factor)
+        };
+        let Some(model) = self.model.candidate_model() else {
+            let states = self.model.encode(table, &question.tokens, pass)?;
+            return of(&states, &self.model.compared(table)?, &question.goals);
+        };
+        let requests = Requests::even(question.tokens.clone(), question.goals.rows.clone());
+        let logits = model.score(table, &requests, pass)?.unsqueeze(1)?;
+        // To the loss a request is a state of one number, 1, and its candidates are items of one number, their
+        // logits.
+        let ones = (requests.offsets.len() - 1, 1);
+        let ones = Tensor::ones(ones, logits.dtype(), logits.device())?;
+        let goals = Goals {
+            rows: (0..requests.candidates.len() as u32).collect(),
+            ratings: question.goals.ratings.clone(),
+        };
+        of(&ones, &logits, &goals)
     }
 
     /// The vectors of the question's items: a leaf of the tape as small as the part.
     fn table(&self, question: &Question) -> Result<Var, ModelError> {
         if question.items.is_empty() {
-            return Ok(self.items.clone());
+            return Ok(self.items.vectors().clone());
         }
-        let (width, items) = (self.items.dim(1)?, floats(self.items)?);
-        let mut rows = Vec::with_capacity(question.items.len() * width);
-        for &item in &question.items {
-            rows.extend_from_slice(&items[item as usize * width..][..width]);
-        }
-        let shape = (question.items.len(), width);
-        Ok(Var::from_vec(rows, shape, self.items.device())?)
+        Ok(self.items.leaf(&question.items, self.engine.workers())?)
     }
 }

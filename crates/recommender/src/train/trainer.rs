@@ -1,13 +1,16 @@
 //! The loop of a training.
 
 use super::adam::{Adam, Rate};
-use super::batches::{Part, order, parts, seed_of};
+use super::batches::{Cut, Part, order, parts, seed_of};
 use super::config::TrainConfig;
 use super::error::TrainError;
 use super::gradients::Gradients;
+use super::items::ItemTable;
 use super::progress::Progress;
+use super::ratings::{RatingScale, in_units};
 use super::step::{PartGradient, Step};
 use crate::model::{ModelError, Parameters, Scorer, SequenceModel};
+use crate::prepare::History;
 use attention_candle::{Engine, ordered};
 use candle_core::Var;
 
@@ -32,12 +35,13 @@ use candle_core::Var;
 pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) model: Box<dyn SequenceModel>,
-    engine: Engine,
-    /// The item vectors, then the model's parameters.
+    pub(super) engine: Engine,
+    /// The item vectors, then the model's parameters, then the vectors of features.
     pub(super) learned: Vec<Var>,
+    pub(super) items: ItemTable,
     pub(super) names: Vec<String>,
     pub(super) adam: Adam,
-    gradients: Gradients,
+    pub(super) gradients: Gradients,
     pub(super) progress: Progress,
     /// What was learned when the metric was best.
     pub(super) best: Option<Vec<Vec<f32>>>,
@@ -70,6 +74,13 @@ impl Trainer {
         engine: Engine,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        if model.candidate_model().is_some() && config.loss.is_full() {
+            return Err(TrainError::Setting {
+                setting: "loss",
+                value: "softmax".into(),
+                expected: "a loss with sampled negatives, or of ratings: the model scores each item anew",
+            });
+        }
         let items = Parameters::new(config.seed).table("items", catalogue, model.width())?;
         let (mut names, mut learned) = (vec!["items".to_owned()], vec![items]);
         for (name, var) in model.parameters().iter() {
@@ -81,6 +92,7 @@ impl Trainer {
             gradients: Gradients::new(&learned, model.width()),
             progress: Progress::default(),
             best: None,
+            items: ItemTable::new(learned[0].clone()),
             config,
             model,
             engine,
@@ -94,7 +106,7 @@ impl Trainer {
     pub fn scorer(&self) -> Scorer<'_> {
         Scorer {
             model: &*self.model,
-            items: &self.learned[0],
+            items: self.items.vectors(),
             engine: &self.engine,
         }
     }
@@ -113,12 +125,23 @@ impl Trainer {
 
     /// Learns from every history once, in an order of the epoch's own.
     ///
+    /// Histories are slices of item numbers, or [`History`] where the loss is of ratings.
+    ///
     /// # Errors
-    /// [`TrainError::NoTargets`] where nothing can be learned, [`TrainError::Diverged`] for a loss that is no
-    /// number, and what the model refuses.
-    pub fn epoch(&mut self, histories: &[&[u32]]) -> Result<EpochReport, TrainError> {
-        self.check(histories)?;
-        let users = order(histories, self.config.seed, self.progress.epochs);
+    /// [`TrainError::NoTargets`] where nothing can be learned, [`TrainError::NoRatings`] where ratings are to be
+    /// learned and there are none, [`TrainError::Diverged`] for a loss that is no number, and what the model
+    /// refuses.
+    pub fn epoch<'h, H: Copy + Into<History<'h>>>(
+        &mut self,
+        histories: &[H],
+    ) -> Result<EpochReport, TrainError> {
+        let histories = self.known(histories)?;
+        if self.config.loss.is_of_ratings() {
+            self.progress.ratings = Some(RatingScale::of(&histories)?);
+        }
+        let units = self.units(&histories)?;
+        let histories = in_units(&histories, &units);
+        let users = order(&histories, self.config.seed, self.progress.epochs);
         if users.is_empty() {
             return Err(TrainError::NoTargets {
                 histories: histories.len(),
@@ -127,12 +150,13 @@ impl Trainer {
         let (mut loss, mut positions, mut norms) = (0.0, 0, 0.0);
         let before = self.adam.steps;
         for users in users.chunks(self.config.batch) {
-            let batch: Vec<&[u32]> = users.iter().map(|&user| histories[user]).collect();
+            let batch: Vec<History<'_>> = users.iter().map(|&user| histories[user]).collect();
             let done = self.step(&batch)?;
             loss += done.loss * done.positions as f64;
             positions += done.positions as u64;
             norms += done.norm.unwrap_or(0.0);
         }
+        self.items.refresh(self.engine.workers())?;
         self.progress.epochs += 1;
         let steps = self.adam.steps - before;
         Ok(EpochReport {
@@ -148,26 +172,32 @@ impl Trainer {
     ///
     /// # Errors
     /// As for [`epoch`](Self::epoch).
-    pub fn step_on(&mut self, batch: &[&[u32]]) -> Result<f64, TrainError> {
-        self.check(batch)?;
-        let batch: Vec<&[u32]> = batch
-            .iter()
-            .copied()
-            .filter(|history| history.len() > 1)
-            .collect();
+    pub fn step_on<'h, H: Copy + Into<History<'h>>>(
+        &mut self,
+        batch: &[H],
+    ) -> Result<f64, TrainError> {
+        let mut batch = self.known(batch)?;
+        batch.retain(|history| history.len() > 1);
+        let units = self.units(&batch)?;
+        let batch = in_units(&batch, &units);
         if batch.is_empty() {
             return Err(TrainError::NoTargets { histories: 0 });
         }
-        Ok(self.step(&batch)?.loss)
+        let done = self.step(&batch)?;
+        self.items.refresh(self.engine.workers())?;
+        Ok(done.loss)
     }
 
-    fn step(&mut self, batch: &[&[u32]]) -> Result<Done, TrainError> {
-        let (parts, positions) = parts(batch, self.model.longest(), self.config.padded);
+    fn step(&mut self, batch: &[History<'_>]) -> Result<Done, TrainError> {
+        let (parts, positions) = parts(batch, self.cut(self.config.padded));
         self.gradients.clear();
+        if self.config.loss.is_full() {
+            self.items.refresh(self.engine.workers())?;
+        }
         let (mut loss, mut fault) = (0.0, None);
         let step = Step {
             model: &*self.model,
-            items: &self.learned[0],
+            items: &self.items,
             engine: &self.engine,
             loss: self.config.loss,
             factor: 1.0 / positions as f32,
@@ -196,6 +226,9 @@ impl Trainer {
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step: number, loss });
         }
+        if let Some(features) = self.items.features() {
+            self.gradients.share(features, self.engine.workers());
+        }
         let norm = self
             .config
             .clip
@@ -221,45 +254,26 @@ impl Trainer {
         })
     }
 
-    /// The mean loss of predicting the last event of each history from those before it, without dropout; NaN
-    /// where none has two events.
-    ///
-    /// # Errors
-    /// What the model refuses.
-    pub fn validation_loss(&self, histories: &[&[u32]]) -> Result<f64, TrainError> {
-        self.check(histories)?;
-        let known: Vec<&[u32]> = histories
-            .iter()
-            .copied()
-            .filter(|history| history.len() > 1)
-            .collect();
-        let (parts, _) = parts(&known, self.model.longest(), false);
-        let step = Step {
-            model: &*self.model,
-            items: &self.learned[0],
-            engine: &self.engine,
-            loss: self.config.loss,
-            factor: 1.0 / known.len() as f32,
-        };
-        let parts = parts.iter().enumerate().collect();
-        let losses = self.engine.workers().map(parts, |(n, part)| {
-            // The same negatives at every look.
-            step.predict(part, seed_of(&[self.config.seed, 2, n as u64]))
-        });
-        let losses = losses.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(if known.is_empty() {
-            f64::NAN
-        } else {
-            losses.iter().sum()
-        })
-    }
-
-    fn check(&self, histories: &[&[u32]]) -> Result<(), TrainError> {
-        let catalogue = self.learned[0].dim(0)?;
-        let most = histories.iter().flat_map(|history| history.iter()).max();
+    /// The histories, if all their items are in the catalogue.
+    pub(super) fn known<'h, H: Copy + Into<History<'h>>>(
+        &self,
+        histories: &[H],
+    ) -> Result<Vec<History<'h>>, TrainError> {
+        let histories: Vec<History<'h>> = histories.iter().map(|&history| history.into()).collect();
+        let catalogue = self.items.count();
+        let most = histories.iter().flat_map(|history| history.items).max();
         match most {
             Some(&item) if item as usize >= catalogue => Err(TrainError::Item { item, catalogue }),
-            _ => Ok(()),
+            _ => Ok(histories),
+        }
+    }
+
+    pub(super) fn cut(&self, padded: bool) -> Cut {
+        let chooses = self.model.candidate_model().is_some();
+        Cut {
+            longest: self.model.longest(),
+            padded,
+            targets: chooses.then_some(self.config.targets),
         }
     }
 }

@@ -62,11 +62,11 @@ fn what_cannot_be_trained_or_resumed_is_refused() {
     assert!(message.contains("checksum"), "{message}");
 
     assert!(matches!(
-        one.epoch(&[&[3], &[]]),
+        one.epoch(&[&[3][..], &[]]),
         Err(TrainError::NoTargets { histories: 2 })
     ));
     assert!(matches!(
-        one.epoch(&[&[3, 40]]),
+        one.epoch(&[&[3, 40][..]]),
         Err(TrainError::Item {
             item: 40,
             catalogue: 40

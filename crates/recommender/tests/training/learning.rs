@@ -76,11 +76,13 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
         let tokens = Tokens::new(histories, model.longest());
         let goals = Goals {
             rows: [5, 9, 2, 5, 4, 0, 11, 3].into(),
+            ..Goals::default()
         };
         let loss_on = |engine: &Engine| {
             let pass = Pass {
                 engine,
                 dropout: Some(5),
+                watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             Loss::Softmax

@@ -13,6 +13,7 @@ mod layout;
 mod lines;
 mod palette;
 mod panel;
+mod ranking;
 mod render;
 mod scene;
 mod sparsity;
@@ -20,6 +21,7 @@ mod style;
 
 pub use comparison::{ComparedCell, Comparison, Ratio, Section, comparison};
 pub(crate) use palette::dark_rules;
+pub use ranking::ranking_charts;
 
 use crate::error::ReportError;
 use crate::numbers;

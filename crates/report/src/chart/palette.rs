@@ -26,7 +26,7 @@ pub(crate) enum Color {
 }
 
 /// Families that have a colour of their own, in the order of the legend.
-pub(crate) const FAMILIES: [&str; 4] = ["naive", "blocked", "linear", "retrieval"];
+pub(crate) const FAMILIES: [&str; 5] = ["naive", "blocked", "linear", "retrieval", "interest"];
 
 /// Base, deep and pale tint on light paper, then on dark paper.
 const TINTS: [([Rgb; 3], [Rgb; 3]); 7] = [
@@ -50,11 +50,12 @@ const TINTS: [([Rgb; 3], [Rgb; 3]); 7] = [
         [(0, 148, 108), (0, 92, 66), (74, 190, 154)],
         [(40, 196, 152), (140, 228, 200), (20, 146, 112)],
     ),
-    // Reddish purple, yellow and violet for families of others.
+    // Reddish purple for interest.
     (
         [(190, 84, 146), (136, 44, 98), (218, 136, 182)],
         [(224, 140, 188), (242, 190, 218), (180, 94, 144)],
     ),
+    // Yellow and violet for families of others.
     (
         [(196, 144, 0), (134, 98, 0), (226, 184, 60)],
         [(240, 196, 40), (250, 222, 130), (190, 150, 20)],

@@ -4,7 +4,7 @@ use super::palette::{Color, FAMILIES, family_index};
 use super::scene::{Point, Scene, Stroke};
 use crate::order::natural;
 use crate::settings::Settings;
-use experiment::record::{Record, VariantRow};
+use experiment::record::Record;
 use std::collections::BTreeMap;
 
 /// The shape of a point.
@@ -50,46 +50,51 @@ pub(crate) struct Styles {
 impl Styles {
     /// Assigns a look to every variant in `settings`, independent of the order of the records.
     pub(crate) fn of(settings: &Settings) -> Self {
-        let mut variants: Vec<&VariantRow> = settings
+        let variants = settings
             .all
             .iter()
             .flat_map(|s| s.records.iter().map(|r| &r.variant))
-            .collect();
-        let rank = |v: &VariantRow| {
+            .map(|v| [&v.family, &v.name, &v.label].map(String::as_str));
+        Self::assign(variants.collect())
+    }
+
+    /// Assigns a look to every \[family, name, label\], independent of their order.
+    pub(crate) fn assign(mut variants: Vec<[&str; 3]>) -> Self {
+        let rank = |family: &str| {
             FAMILIES
                 .iter()
-                .position(|f| *f == v.family)
+                .position(|f| *f == family)
                 .unwrap_or(FAMILIES.len())
         };
         variants.sort_by(|a, b| {
-            (rank(a), &a.family)
-                .cmp(&(rank(b), &b.family))
-                .then_with(|| natural(&a.name, &b.name))
-                .then_with(|| natural(&a.label, &b.label))
+            (rank(a[0]), a[0])
+                .cmp(&(rank(b[0]), b[0]))
+                .then_with(|| natural(a[1], b[1]))
+                .then_with(|| natural(a[2], b[2]))
         });
-        variants.dedup_by(|a, b| a.label == b.label);
+        variants.dedup_by(|a, b| a[2] == b[2]);
 
         let mut others: Vec<String> = Vec::new();
-        for v in &variants {
-            if rank(v) == FAMILIES.len() && others.last() != Some(&v.family) {
-                others.push(v.family.clone());
+        for &[family, ..] in &variants {
+            if rank(family) == FAMILIES.len() && others.last().is_none_or(|last| last != family) {
+                others.push(family.to_owned());
             }
         }
         let mut names: Vec<(String, Style)> = Vec::new();
         let mut labels = BTreeMap::new();
-        let mut family = String::new();
+        let mut family = "";
         let (mut in_family, mut in_name) = (0, 0);
-        for v in variants {
-            let same_family = v.family == family;
-            if same_family && names.last().is_some_and(|(name, _)| *name == v.name) {
+        for [its_family, name, label] in variants {
+            let same_family = its_family == family;
+            if same_family && names.last().is_some_and(|(last, _)| last == name) {
                 in_name += 1;
             } else {
                 in_family = if same_family { in_family + 1 } else { 0 };
                 in_name = 0;
-                family.clone_from(&v.family);
+                family = its_family;
             }
             let place = names.len() - usize::from(in_name > 0);
-            let index = family_index(&v.family, &others);
+            let index = family_index(its_family, &others);
             let style = Style {
                 color: Color::Family(index, in_family % 3),
                 marker: MARKERS[place % MARKERS.len()],
@@ -97,24 +102,26 @@ impl Styles {
                 dash: DASHES[(in_family + in_name) % DASHES.len()],
             };
             if in_name == 0 {
-                names.push((v.name.clone(), style));
+                names.push((name.to_owned(), style));
             }
-            labels.insert(v.label.clone(), style);
+            labels.insert(label.to_owned(), style);
         }
         Styles { names, labels }
     }
 
     /// The look of a record's variant.
     pub(crate) fn get(&self, record: &Record) -> Style {
-        self.labels
-            .get(&record.variant.label)
-            .copied()
-            .unwrap_or(Style {
-                color: Color::Ink,
-                marker: Marker::Disc,
-                filled: true,
-                dash: &[],
-            })
+        self.of_label(&record.variant.label)
+    }
+
+    /// The look of a label.
+    pub(crate) fn of_label(&self, label: &str) -> Style {
+        self.labels.get(label).copied().unwrap_or(Style {
+            color: Color::Ink,
+            marker: Marker::Disc,
+            filled: true,
+            dash: &[],
+        })
     }
 
     /// Place in the legend: for drawing and listing in one order.

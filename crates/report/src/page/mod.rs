@@ -17,12 +17,47 @@ use std::collections::BTreeMap;
 
 const TEMPLATE: &str = include_str!("../../templates/report.html");
 
+/// What all pages look like, and how their tables sort.
+const SHARED: [(&str, &str); 2] = [
+    ("style.css", include_str!("../../templates/style.css")),
+    ("sort.js", include_str!("../../templates/sort.js")),
+];
+
+/// An environment that knows a page's template and what pages share.
+pub(crate) fn environment(
+    name: &'static str,
+    template: &'static str,
+) -> Result<Environment<'static>, ReportError> {
+    let mut environment = Environment::new();
+    environment.add_filter("unbroken", unbroken);
+    // The ending of the name turns escaping on.
+    environment.add_template(name, template)?;
+    for (name, text) in SHARED {
+        environment.add_template(name, text)?;
+    }
+    Ok(environment)
+}
+
+/// A chart on a page.
 #[derive(Serialize)]
-struct Figure {
+pub(crate) struct Figure {
     name: &'static str,
     reading: &'static str,
     wide: String,
     narrow: String,
+}
+
+/// Draws charts for a page.
+pub(crate) fn figures(charts: &[Chart]) -> Result<Vec<Figure>, ReportError> {
+    let figure = |chart: &Chart| {
+        Ok(Figure {
+            name: chart.name(),
+            reading: chart.reading(),
+            wide: chart.svg()?,
+            narrow: chart.narrow_svg()?,
+        })
+    };
+    charts.iter().map(figure).collect()
 }
 
 /// What the template is filled in with.
@@ -55,22 +90,9 @@ pub(crate) fn page(
     about: &Context,
 ) -> Result<String, ReportError> {
     let settings = Settings::of(records);
-    let figures = charts
-        .iter()
-        .map(|chart| {
-            Ok(Figure {
-                name: chart.name(),
-                reading: chart.reading(),
-                wide: chart.svg()?,
-                narrow: chart.narrow_svg()?,
-            })
-        })
-        .collect::<Result<Vec<Figure>, ReportError>>()?;
+    let figures = figures(charts)?;
     let table = table::table(&settings);
-    let mut environment = Environment::new();
-    environment.add_filter("unbroken", unbroken);
-    // The ending of the name turns escaping on.
-    environment.add_template("report.html", TEMPLATE)?;
+    let environment = environment("report.html", TEMPLATE)?;
     let content = Content {
         context: about,
         question: paragraphs(&about.question),
@@ -99,7 +121,7 @@ fn unbroken(text: String) -> String {
     text
 }
 
-fn paragraphs(prose: &str) -> Vec<String> {
+pub(crate) fn paragraphs(prose: &str) -> Vec<String> {
     prose
         .split("\n\n")
         .map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "))

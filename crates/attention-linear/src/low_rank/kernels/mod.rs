@@ -12,7 +12,7 @@ mod rows;
 mod softmax;
 
 pub(crate) use product::{Ending, left, left_turned, product, right, tokens};
-pub(crate) use rows::{add_all, block, cut, dot_rows, scale_rows, transpose, turn, whole};
+pub(crate) use rows::{add_all, block, cut, dot_rows, fetch, scale_rows, transpose, turn, whole};
 pub(crate) use softmax::{Running, advance, normalise, normalise_back, soften, soften_back};
 
 /// A kernel and the call that dispatches it: the body sees arguments and a vector type `V`.
@@ -28,7 +28,10 @@ macro_rules! kernel {
                 fn run<$V: attention::simd::Vector>(self) {
                     let Self { $($argument),* } = self;
                     // SAFETY: inside dispatch; the rest is the caller's promise.
-                    unsafe { $body }
+                    #[allow(unused_unsafe)] // of kernels that call safe functions alone
+                    unsafe {
+                        $body
+                    }
                 }
             }
             attention::simd::dispatch(isa, Run { $($argument),* });

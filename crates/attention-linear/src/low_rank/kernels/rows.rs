@@ -37,6 +37,13 @@ fn copy<V>(x: Block<*const f32>, to: Target) {
 }
 
 kernel! {
+/// Fetches what will be needed next.
+fn fetch<V>(x: Block<*const f32>) {
+    simd::prefetch_rows::<V>(x);
+}
+}
+
+kernel! {
 /// Multiplies rows by factors.
 fn scale_rows<V>(x: Target, rows: usize, width: usize, factors: *const f32) {
     for r in 0..rows {

@@ -110,11 +110,8 @@ impl Attention for Selective {
     }
 
     fn scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {
-        let shape = geometry.shape();
-        Scratch::bytes_for(
-            threads.min(forward::tasks(shape)).max(1),
-            forward::floats(shape),
-        )
+        let plan = forward::Plan::of(geometry.shape(), threads);
+        Scratch::bytes_for(threads.min(plan.tasks()).max(1), plan.floats())
     }
 
     fn backward_scratch_bytes(&self, geometry: &Geometry, threads: usize) -> u64 {

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Parameters of a simulated shop.
 ///
 /// The default has about 600 users, 2,000 items and 160,000 to 200,000 events, with histories from a handful of events up
 /// to a few thousand.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ShopConfig {
     /// Number of users.
     pub users: usize,

@@ -1,23 +1,23 @@
 //! The rectangles of the score matrix that a block of queries computes: the masks' geometry, and
-//! nothing of arithmetic, so that forward and backward walk alike.
+//! nothing of arithmetic, so that forward and backward, and all tiled variants, walk alike.
 //!
 //! A tile of [`KEYS`] keys is taken whole where all of it is visible. Where it is not, its queries are
 //! halved down to groups of [`GROUP`], and each part gets only the keys that it may see: a causal
 //! diagonal costs five eighths of its tile, and block masks of any side from 16 up skip what they
 //! leave out.
 
-use attention::mask::{SequenceMask, Tile};
+use crate::mask::{SequenceMask, Tile};
 use std::ops::Range;
 
 /// Keys in a tile: with 64 queries its scores take 16 KiB, a third of a 48 KiB L1 cache.
-pub(crate) const KEYS: usize = 64;
+pub const KEYS: usize = 64;
 
 /// Queries that are never separated: one 512-bit vector.
-pub(crate) const GROUP: usize = 16;
+pub const GROUP: usize = 16;
 
 /// How what is visible within a piece is told from what is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cover {
+pub enum Cover {
     /// All of it is visible.
     All,
     /// Just what lies in the diagonal band of [`SequenceMask::band`].
@@ -28,20 +28,21 @@ pub(crate) enum Cover {
 
 /// A rectangle of scores to compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub struct Piece {
     /// Queries, counted from the first row of the block; the end may lie behind the last row, at a
     /// multiple of [`GROUP`].
-    pub(crate) lanes: Range<usize>,
+    pub lanes: Range<usize>,
     /// Keys, at most [`KEYS`].
-    pub(crate) keys: Range<usize>,
+    pub keys: Range<usize>,
     /// What of it is visible.
-    pub(crate) cover: Cover,
+    pub cover: Cover,
 }
 
 impl Piece {
     /// The band of the mask for lane 0, whose query is `row`, counted from the piece's first key: first
     /// visible key, first hidden one behind it, and the first that none sees.
-    pub(crate) fn band(&self, mask: &SequenceMask<'_>, row: usize) -> (isize, isize, usize) {
+    #[must_use]
+    pub fn band(&self, mask: &SequenceMask<'_>, row: usize) -> (isize, isize, usize) {
         let (first, last, len) = mask.band();
         let at = row as isize - self.keys.start as isize;
         let end = len.saturating_sub(self.keys.start);
@@ -51,7 +52,7 @@ impl Piece {
 
 /// An iterator over the pieces of a block of queries, keys ascending for every query.
 #[derive(Debug, Clone)]
-pub(crate) struct Walk<'a> {
+pub struct Walk<'a> {
     mask: SequenceMask<'a>,
     rows: Range<usize>,
     /// Whether parts of a tile are worth a look; a dense mask is scanned once a tile.
@@ -68,8 +69,9 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// The pieces of query rows `rows`.
-    pub(crate) fn new(mask: SequenceMask<'a>, rows: Range<usize>) -> Self {
+    /// The pieces of query rows `rows`, at most [`QUERIES`](crate::simd::QUERIES) of them.
+    #[must_use]
+    pub fn new(mask: SequenceMask<'a>, rows: Range<usize>) -> Self {
         Self {
             rest: mask.span_of(rows.clone()),
             divisible: !mask.has_dense(),
@@ -165,7 +167,7 @@ impl Iterator for Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use attention::mask::{Alignment, BlockMask, Mask};
+    use crate::mask::{Alignment, BlockMask, Mask};
     use ndarray::Array2;
     use proptest::prelude::*;
 

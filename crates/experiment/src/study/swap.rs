@@ -1,0 +1,76 @@
+//! The swap test: train with one attention, replace it, evaluate; train on for a little, evaluate again.
+//!
+//! The first difference is what an approximation costs a model that did not know of it, the second what is left
+//! once the model has had a chance to get used to it.
+
+use super::config::{SwapConfig, Training, VariantEntry};
+use super::data::StudyData;
+use super::error::StudyError;
+use super::folder::{MODEL, make, read_json, write_json};
+use super::judge::Judge;
+use super::outcome::{Made, Origin, Ranked};
+use super::train::begin;
+use recommender::train::Trainer;
+use recommender::{History, Split};
+use std::path::Path;
+
+/// What a swap starts from: a finished training and its folder.
+pub(super) struct Base<'a> {
+    pub(super) training: &'a Training,
+    pub(super) folder: &'a Path,
+}
+
+/// The rows of one variant in the place of the base's attention, from `folder` where they are there.
+pub(super) fn swap(
+    base: &Base<'_>,
+    (name, variant): (&str, &VariantEntry),
+    config: &SwapConfig,
+    (data, split): (&StudyData, &Split<'_>),
+    judge: &Judge<'_>,
+    (folder, threads): (&Path, usize),
+) -> Result<Vec<Ranked>, StudyError> {
+    let path = folder.join("result.json");
+    if let Some(rows) = read_json::<Vec<Ranked>>(&path)? {
+        return Ok(rows);
+    }
+    let mut theirs = begin(base.training, data, threads)?;
+    let label = format!("{} with {name}", base.training.label());
+    let fault = || StudyError::train(&label);
+    theirs
+        .load_weights(&base.folder.join(MODEL))
+        .map_err(fault())?;
+    let mut training = base.training.clone();
+    training.model = training.model.with_attention(variant.attention(name));
+    training.training.epochs = config.fine_tune;
+    training.training.stop = None;
+    let mut trainer = begin(&training, data, threads)?;
+    let anew = trainer.adopt(&theirs).map_err(fault())?;
+    let anew: Vec<String> = anew.into_iter().map(str::to_owned).collect();
+    let made = |trainer: &Trainer, origin, seconds, loss| Made {
+        model: base.training.name.clone(),
+        variant: Some(name.to_owned()),
+        origin,
+        seed: base.training.training.seed,
+        parameters: trainer.parameters(),
+        epochs: trainer.epochs(),
+        best_epoch: None,
+        training_seconds: seconds,
+        loss,
+        validation: None,
+        anew: anew.clone(),
+    };
+    let mut rows = vec![judge.model(&trainer, made(&trainer, Origin::Swapped, 0.0, None))?];
+    if config.fine_tune > 0 {
+        let histories: Vec<History<'_>> = split.training().collect();
+        let (mut loss, started) = (None, std::time::Instant::now());
+        for _ in 0..config.fine_tune {
+            loss = Some(trainer.epoch(&histories).map_err(fault())?.loss);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let made = made(&trainer, Origin::FineTuned, seconds, loss);
+        rows.push(judge.model(&trainer, made)?);
+    }
+    make(folder)?;
+    write_json(&path, &rows)?;
+    Ok(rows)
+}
