@@ -7,11 +7,12 @@ use crate::ordered::ordered;
 use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use std::sync::{Mutex, PoisonError};
 
 /// (x - mean)/√(variance + ε)·gain + shift over the last axis of x `[..., D]`; `weight` is `[2, D]`: gain,
 /// then shift.
 ///
-/// Cost: one pass over x forward, two backward; mean and deviation are computed anew there.
+/// Cost: one pass over x forward, two backward; two numbers a row are kept between.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where `weight` does not fit x.
@@ -22,6 +23,7 @@ pub fn layer_norm(engine: &Engine, x: &Tensor, weight: &Tensor, epsilon: f32) ->
         engine: engine.clone(),
         epsilon,
         width: width.max(1),
+        statistics: Mutex::default(),
     };
     let inputs = [x, weight.contiguous()?];
     Ok(engine.apply(Node::Two(inputs, Box::new(op)))?)
@@ -31,6 +33,8 @@ struct LayerNorm {
     engine: Engine,
     epsilon: f32,
     width: usize,
+    /// Mean and 1/√(variance + ε) of each row.
+    statistics: Mutex<Vec<(f32, f32)>>,
 }
 
 impl CustomOp2 for LayerNorm {
@@ -47,16 +51,23 @@ impl CustomOp2 for LayerNorm {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, weight) = (input(x, x_layout)?, input(weight, weight_layout)?);
         let mut y = vec![0.0; x.len()];
+        let mut statistics = vec![(0.0, 0.0); x.len() / self.width];
         let block = ROWS * self.width;
         let tasks = x.chunks(block).zip(y.chunks_mut(block));
-        self.engine.run(tasks, |(x, y)| {
+        let tasks = tasks.zip(statistics.chunks_mut(ROWS));
+        self.engine.run(tasks, |((x, y), statistics)| {
             pulp::Arch::new().dispatch(Forward {
                 op: self,
                 x,
                 weight,
+                statistics,
                 y,
             });
         });
+        *self
+            .statistics
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = statistics;
         Ok(output(y, x_layout.shape().clone()))
     }
 
@@ -72,15 +83,15 @@ impl CustomOp2 for LayerNorm {
         {
             let (x, w, dy) = (floats(x)?, floats(weight)?, floats(&dy)?);
             let (weight, block) = (&w[..], ROWS * self.width);
-            let tasks = x
-                .chunks(block)
-                .zip(dy.chunks(block))
-                .zip(dx.chunks_mut(block));
-            let work = |((x, dy), dx)| {
+            let statistics = self.statistics.lock();
+            let statistics = statistics.unwrap_or_else(PoisonError::into_inner);
+            let rows = x.chunks(block).zip(statistics.chunks(ROWS));
+            let tasks = rows.zip(dy.chunks(block)).zip(dx.chunks_mut(block));
+            let work = |(((x, statistics), dy), dx)| {
                 pulp::Arch::new().dispatch(Backward {
-                    op: self,
                     x,
                     weight,
+                    statistics,
                     dy,
                     dx,
                 })
@@ -108,6 +119,7 @@ struct Forward<'a> {
     op: &'a LayerNorm,
     x: &'a [f32],
     weight: &'a [f32],
+    statistics: &'a mut [(f32, f32)],
     y: &'a mut [f32],
 }
 
@@ -118,12 +130,10 @@ impl pulp::WithSimd for Forward<'_> {
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let width = self.op.width;
         let (gain, shift) = self.weight.split_at(width);
-        for (x, y) in self
-            .x
-            .chunks_exact(width)
-            .zip(self.y.chunks_exact_mut(width))
-        {
+        let rows = self.x.chunks_exact(width).zip(self.statistics);
+        for ((x, statistics), y) in rows.zip(self.y.chunks_exact_mut(width)) {
             let (mean, inverse) = self.op.statistics(x);
+            *statistics = (mean, inverse);
             for ((y, x), (gain, shift)) in y.iter_mut().zip(x).zip(gain.iter().zip(shift)) {
                 *y = (x - mean) * inverse * gain + shift;
             }
@@ -132,9 +142,9 @@ impl pulp::WithSimd for Forward<'_> {
 }
 
 struct Backward<'a> {
-    op: &'a LayerNorm,
     x: &'a [f32],
     weight: &'a [f32],
+    statistics: &'a [(f32, f32)],
     dy: &'a [f32],
     dx: &'a mut [f32],
 }
@@ -144,13 +154,13 @@ impl pulp::WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) -> Vec<f32> {
-        let width = self.op.width;
+        let width = self.weight.len() / 2;
         let gain = &self.weight[..width];
         let mut dw = vec![0.0; 2 * width];
         let (dgain, dshift) = dw.split_at_mut(width);
-        let rows = self.x.chunks_exact(width).zip(self.dy.chunks_exact(width));
-        for ((x, dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
-            let (mean, inverse) = self.op.statistics(x);
+        let rows = self.x.chunks_exact(width).zip(self.statistics);
+        let rows = rows.zip(self.dy.chunks_exact(width));
+        for (((x, &(mean, inverse)), dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
             add_scaled(1.0, dy, dshift);
             // dx holds the gradient of the normalised row until its two means are known.
             for (((dx, x), dy), (gain, dgain)) in dx

@@ -16,8 +16,19 @@ pub(crate) fn sum(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
             lanes[n] += f(x[n], y[n]);
         }
     }
-    for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
-        *lane += f(*x, *y);
+    match (x.last_chunk::<16>(), y.last_chunk::<16>()) {
+        // The rest as the end of a whole vector: lanes that were single numbers would go through memory.
+        (Some(x), Some(y)) => {
+            let known = 16 - x_rest.len();
+            for n in 0..16 {
+                lanes[n] += if n >= known { f(x[n], y[n]) } else { 0.0 };
+            }
+        }
+        _ => {
+            for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+                *lane += f(*x, *y);
+            }
+        }
     }
     let mut width = 8;
     while width > 0 {
