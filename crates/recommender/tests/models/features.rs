@@ -1,11 +1,13 @@
 //! What is known about items, in their vectors.
 
 use crate::{ITEMS, losses_of, scores, trainer, views};
+use attention::Workers;
+use attention_candle::Engine;
 use recommender::Interactions;
 use recommender::data::{ItemColumns, read_items};
 use recommender::loss::Loss;
 use recommender::model::{FeatureKind, SasRec, SasRecConfig, SequenceModel, SideFeatures};
-use recommender::train::{TrainError, Trainer};
+use recommender::train::{TrainConfig, TrainError, Trainer};
 
 fn model() -> Box<dyn SequenceModel> {
     let config = SasRecConfig {
@@ -109,7 +111,7 @@ fn kinds_choose_what_is_a_feature() {
 }
 
 #[test]
-fn features_of_another_catalogue_are_refused() {
+fn features_of_another_catalogue_or_none_at_all_are_refused() {
     let features = SideFeatures::from_lists(&[vec![0]]);
     let refused = trainer(model(), Loss::Softmax, 1).with_features(features);
     let setting = |error| {
@@ -122,4 +124,11 @@ fn features_of_another_catalogue_are_refused() {
         )
     };
     assert!(refused.err().is_some_and(setting));
+    let config = TrainConfig {
+        features: vec![FeatureKind::Title],
+        ..TrainConfig::default()
+    };
+    let engine = Engine::new(Workers::serial());
+    let mut without = Trainer::new(model(), ITEMS, config, engine).unwrap();
+    assert!(without.epoch(&[&[1u32, 2][..]]).err().is_some_and(setting));
 }
