@@ -71,6 +71,11 @@ fn features_learn_the_same_bits_on_any_threads_and_over_interruptions() {
         let mut second = with_features(&features, loss, 3);
         second.resume(folder.path()).unwrap();
         assert_eq!(scores(&first, &histories), scores(&second, &histories));
+        let weights = folder.path().join("weights.safetensors");
+        first.save_weights(&weights).unwrap();
+        let mut third = with_features(&features, loss, 1);
+        third.load_weights(&weights).unwrap();
+        assert_eq!(scores(&first, &histories), scores(&third, &histories));
         losses_of(&mut second, &histories, 2);
         assert_eq!(scores(&whole, &histories), scores(&second, &histories));
     }
