@@ -201,7 +201,7 @@ fn mistakes_are_told_where_they_are() {
     );
     let text = wrong("swap.model=sasrek");
     assert!(text.contains("did you mean `sasrec`?"), "{text}");
-    let text = wrong("models.sasrec.features=[\"title\"]");
+    let text = wrong("models.sasrec.training.features=[\"title\"]");
     assert!(text.contains("data.items"), "{text}");
     let simulated = SHOP.lines().find(|line| line.starts_with("simulated"));
     let elsewhere = SHOP.replace(simulated.unwrap(), "log = \"no-such.tsv\"");

@@ -36,6 +36,7 @@ static STUDIES: &[Preset] = presets![
     "recommender-beauty",
     "recommender-retail",
     "recommender-attentions",
+    "swap-test",
 ];
 
 /// The embedded experiments, the quickest first.

@@ -2,7 +2,7 @@
 
 use super::data::DataConfig;
 use crate::config::{ConfigError, Fault, Sources, overlay, parse};
-use recommender::model::{AttentionConfig, FeatureKind, ModelConfig};
+use recommender::model::{AttentionConfig, ModelConfig};
 use recommender::train::TrainConfig;
 use recommender::{Metric, Seen};
 use serde::de::Deserializer;
@@ -107,9 +107,6 @@ pub struct ModelEntry {
     /// One training each; `training.seed` alone where there are none.
     #[serde(default)]
     pub seeds: Vec<u64>,
-    /// What of the file of items is added to the items' vectors.
-    #[serde(default)]
-    pub features: Vec<FeatureKind>,
     /// Trains it once with each of `[variants]` in the place of its own attention.
     #[serde(default)]
     pub vary_attention: bool,
@@ -193,9 +190,6 @@ pub struct Training {
     pub variant: Option<String>,
     /// The model, with that attention in it.
     pub model: ModelConfig,
-    /// What of the file of items is added to the items' vectors.
-    #[serde(default)]
-    pub features: Vec<FeatureKind>,
     /// How it is trained, the seed among it.
     pub training: TrainConfig,
 }
@@ -267,7 +261,6 @@ impl StudyConfig {
                     name: name.clone(),
                     variant: variant.clone(),
                     model: model.clone(),
-                    features: entry.features.clone(),
                     training: TrainConfig {
                         seed,
                         ..entry.training.clone()
@@ -334,9 +327,9 @@ impl StudyConfig {
         }
         let described = self.data.items.is_some();
         for (name, entry) in &self.models {
-            if !entry.features.is_empty() && !described {
+            if !entry.training.features.is_empty() && !described {
                 return refuse(
-                    format!("`models.{name}.features`: nothing is known about items"),
+                    format!("`models.{name}.training.features`: nothing is known about items"),
                     "name a file with titles or categories: data.items",
                 );
             }

@@ -39,8 +39,8 @@ pub(super) fn begin(
     let trainer = Trainer::new(model, data.log.items(), training.training.clone(), engine);
     let trainer = trainer.map_err(StudyError::train(&label))?;
     match &data.features {
-        Some(known) if !training.features.is_empty() => trainer
-            .with_features(SideFeatures::new(known, &training.features))
+        Some(known) if !training.training.features.is_empty() => trainer
+            .with_features(SideFeatures::new(known, &training.training.features))
             .map_err(StudyError::train(&label)),
         _ => Ok(trainer),
     }

@@ -24,14 +24,12 @@ macro_rules! kernel {
                 $($argument: $type),*
             }
             impl attention::simd::Kernel for Run {
+                #[allow(unused_unsafe)] // of kernels that call safe functions alone
                 #[inline(always)]
                 fn run<$V: attention::simd::Vector>(self) {
                     let Self { $($argument),* } = self;
                     // SAFETY: inside dispatch; the rest is the caller's promise.
-                    #[allow(unused_unsafe)] // of kernels that call safe functions alone
-                    unsafe {
-                        $body
-                    }
+                    unsafe { $body }
                 }
             }
             attention::simd::dispatch(isa, Run { $($argument),* });
