@@ -120,7 +120,7 @@ fn a_study_is_trained_swapped_timed_and_told() {
         "the same attention changes nothing\n{text}"
     );
 
-    let text = place.well("recommend out/trainings/sasrec-blocked-seed0 --user 3 --top 4");
+    let text = place.well("recommend out/trainings/sasrec-blocked-seed0 --user user-3 --top 4");
     assert_eq!(
         text.lines().filter(|line| line.contains(" %  ")).count(),
         8,
