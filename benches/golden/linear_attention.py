@@ -104,6 +104,20 @@ def ends(mask, lengths, b, nq, nk):
     return count.clamp(0, n)
 
 
+def share(t, axes, history, key_head):
+    """What one history and key head has of a tensor."""
+    if axes[0] == "B":
+        return t[history, key_head]
+    return t[key_head] if axes[0] == HEAD else t
+
+
+def size(axis, sizes):
+    """Of an axis: a letter, a number, or a letter and a factor."""
+    if isinstance(axis, tuple):
+        return sizes[axis[0]] * axis[1]
+    return sizes.get(axis, axis)
+
+
 def answers(dtype, form, inputs, own, axes, parameters, scale, shape, mask, lengths):
     """O and the gradients of all inputs, in a dtype."""
     b, h, hkv, nq, nk, d, dv = shape
@@ -120,14 +134,15 @@ def answers(dtype, form, inputs, own, axes, parameters, scale, shape, mask, leng
             if fixed is not None:
                 c.projection = fixed.to(dtype)
             for name in own:
-                t = inputs[name]
-                setattr(c, name, t[history, key_head] if axes[name][0][0] == "B" else t[key_head])
+                setattr(c, name, share(inputs[name], axes[name][0], history, key_head))
             end = ends(mask, lengths, history, nq, nk)
             q, k, v = inputs["q"][history, head], inputs["k"][history, key_head], inputs["v"][history, key_head]
             outputs.append(form(q, k, v, end, c))
     o = torch.stack(outputs).reshape(b, h, nq, dv)
     (o * inputs["do"]).sum().backward()
-    return {"o": o} | {"d" + name: t.grad for name, t in inputs.items() if name != "do"}
+    # What a form does not read (queries, in pooling) has a gradient of zero.
+    gradient = lambda t: torch.zeros_like(t) if t.grad is None else t.grad
+    return {"o": o} | {"d" + name: gradient(t) for name, t in inputs.items() if name != "do"}
 
 
 def case(variant, parameters, form, axes, name):
@@ -138,7 +153,7 @@ def case(variant, parameters, form, axes, name):
     inputs = {letter: tensor(t, s, -1.5, 1.5) for t, (letter, s) in enumerate(shapes.items(), 1)}
     own, listed = {}, []
     for number, (own_name, (letters, low, high)) in enumerate(axes.items(), 5):
-        own_shape = tuple(sizes[letter] for letter in letters)
+        own_shape = tuple(size(letter, sizes) for letter in letters)
         own[own_name] = tensor(number, own_shape, low, high)
         listed.append({"name": own_name, "number": number, "shape": own_shape, "low": low, "high": high})
     scale = torch.tensor(1 / d**0.5, dtype=torch.float32).item()
@@ -159,6 +174,10 @@ def case(variant, parameters, form, axes, name):
     }
 
 
-if __name__ == "__main__":
-    cases = [case(*variant[:4], name) for variant in VARIANTS for name in variant[4]]
+def main(variants):
+    cases = [case(*variant[:4], name) for variant in variants for name in variant[4]]
     print("[" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "]")
+
+
+if __name__ == "__main__":
+    main(VARIANTS)

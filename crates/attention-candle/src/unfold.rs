@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::jagged::{expect_offsets, history_of};
 use crate::numeric::{ROWS, add_scaled};
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub fn unfold_causal(
         dilation,
         width,
     };
-    Ok(x.apply_op1(op)?)
+    Ok(engine.apply(Node::One([x], Box::new(op)))?)
 }
 
 struct Unfold {

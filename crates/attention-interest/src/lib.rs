@@ -1,6 +1,8 @@
 //! Attention as recommenders weigh a user's history, other than by softmax of dot products.
 //!
 //! * [`HSTU`]: SiLU of every score, divided by a length (Zhai et al., ICML 2024)
+//! * [`DIN`]: a small network's answer to every pair of a candidate and an event (Zhou et al., KDD 2018)
+//! * [`ADDITIVE`]: softmax of a hidden layer of tanh; with queries, or as pooling (Bahdanau et al. 2015)
 //!
 //! Kernels are plain loops over tiles: products and vectors are those of [`attention::simd`], which also
 //! chooses the instruction set.
@@ -25,15 +27,23 @@
 
 #![forbid(unsafe_code)]
 
+mod additive;
+mod din;
 mod hstu;
+mod lanes;
+mod learned;
 mod memory;
 mod rows;
 mod tasks;
+mod unit;
 mod visible;
 
+pub use additive::VARIANT as ADDITIVE;
+pub use din::VARIANT as DIN;
 pub use hstu::VARIANT as HSTU;
 
 use attention::variant::{Kind, Parameter, Value};
+use attention::{Capabilities, Feature};
 
 /// The instruction set to run on.
 pub(crate) const ISA: Parameter = Parameter {
@@ -42,3 +52,16 @@ pub(crate) const ISA: Parameter = Parameter {
     default: Value::Word("auto"),
     summary: "the instruction set to run on; auto takes the best there is",
 };
+
+/// What variants of an activation unit support.
+fn unit_capabilities(name: &'static str) -> Capabilities {
+    Capabilities::all(name, false)
+        .without(
+            Feature::Bias,
+            "its scores are a network's, which learns biases of its own",
+        )
+        .without(
+            Feature::Prepare,
+            "what is made of the keys alone is a small part of the work for a query",
+        )
+}

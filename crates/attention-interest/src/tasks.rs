@@ -2,8 +2,8 @@
 //! same order for any number of workers.
 
 use attention::Geometry;
-use attention::mask::Part;
-use ndarray::{ArrayViewMut3, ArrayViewMut4, Axis};
+use attention::mask;
+use ndarray::{ArrayViewMut3, ArrayViewMut4, Axis, Dimension, Ix4};
 use std::ops::Range;
 
 /// Tasks of a backward call at the least, where there are keys enough: what several workers share evenly.
@@ -16,7 +16,7 @@ const KEYS: usize = 256;
 /// together.
 pub(crate) fn last_rows_see_most(geometry: &Geometry) -> bool {
     let mut parts = geometry.mask().parts().iter();
-    parts.any(|part| matches!(part, Part::Causal(_)))
+    parts.any(|part| matches!(part, mask::Part::Causal(_)))
 }
 
 /// How the keys of a history and head are shared out.
@@ -48,15 +48,79 @@ impl Chunks {
     }
 }
 
+/// Gradients of a call by history, key head and chunk of keys.
+pub(crate) struct Part<'g> {
+    pub(crate) sequence: usize,
+    pub(crate) key_head: usize,
+    /// Which keys of the history.
+    pub(crate) keys: Range<usize>,
+    /// `[heads, Nq, D]`: dQ by these keys.
+    pub(crate) d_q: ArrayViewMut3<'g, f32>,
+    /// `[1, keys, D]`.
+    pub(crate) d_k: ArrayViewMut3<'g, f32>,
+    /// `[1, keys, Dv]`.
+    pub(crate) d_v: ArrayViewMut3<'g, f32>,
+}
+
+/// Room for dQ of each chunk behind the first, to be added to that of the first.
+pub(crate) fn behind_the_first<'m>(
+    memory: &'m mut [f32],
+    dim: Ix4,
+    chunks: Chunks,
+) -> Vec<ArrayViewMut4<'m, f32>> {
+    let mut rest = memory;
+    let room = (1..chunks.count).filter_map(|_| {
+        let (part, behind) = std::mem::take(&mut rest).split_at_mut(dim.size());
+        rest = behind;
+        ArrayViewMut4::from_shape(dim, part).ok()
+    });
+    room.collect()
+}
+
+/// The parts of a call, by history, then key head, then chunk; dQ has an entry for each chunk.
+pub(crate) fn parts<'g>(
+    geometry: &Geometry,
+    chunks: Chunks,
+    d_q: impl Iterator<Item = ArrayViewMut4<'g, f32>>,
+    d_k: ArrayViewMut4<'g, f32>,
+    d_v: ArrayViewMut4<'g, f32>,
+) -> Vec<Part<'g>> {
+    let shape = geometry.shape();
+    let mut d_q: Vec<_> = d_q
+        .map(|d_q| by_key_head(d_q, geometry, Side::Queries).into_iter())
+        .collect();
+    let d_k = by_key_head(d_k, geometry, Side::Keys);
+    let d_v = by_key_head(d_v, geometry, Side::Keys);
+    let mut parts = Vec::with_capacity(d_k.len() * chunks.count);
+    for (n, (mut d_k, mut d_v)) in d_k.into_iter().zip(d_v).enumerate() {
+        let count = d_k.len_of(Axis(1));
+        for (chunk, d_q) in d_q.iter_mut().enumerate() {
+            let keys = chunks.range(chunk, count);
+            let (mine_k, rest_k) = d_k.split_at(Axis(1), keys.len());
+            let (mine_v, rest_v) = d_v.split_at(Axis(1), keys.len());
+            (d_k, d_v) = (rest_k, rest_v);
+            parts.extend(d_q.next().map(|d_q| Part {
+                sequence: n / shape.hkv,
+                key_head: n % shape.hkv,
+                keys,
+                d_q,
+                d_k: mine_k,
+                d_v: mine_v,
+            }));
+        }
+    }
+    parts
+}
+
 /// Which side of the problem a gradient belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
     Queries,
     Keys,
 }
 
 /// A gradient `[B, H, N, D]` by history and key head: `[heads, tokens, D]` each.
-pub(crate) fn by_key_head<'g>(
+fn by_key_head<'g>(
     gradient: ArrayViewMut4<'g, f32>,
     geometry: &Geometry,
     side: Side,

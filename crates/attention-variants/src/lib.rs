@@ -45,6 +45,8 @@ pub static VARIANTS: &[&Variant] = &[
     &attention_linear::SELECTIVE_SCAN,
     &attention_retrieval::TOP_K,
     &attention_interest::HSTU,
+    &attention_interest::DIN,
+    &attention_interest::ADDITIVE,
 ];
 
 /// What can be wrong with the name of a variant or of a parameter, or with its value.

@@ -1,10 +1,10 @@
-//! Linear, low-rank and recurrent attention, and all gradients, against PyTorch in f64.
+//! Linear, low-rank and recurrent attention, those of recommenders, and all gradients, against PyTorch in f64.
 //!
-//! `benches/golden/linear_attention.py` makes the values and says how; `benches/golden/formula.py` has
-//! the formula of the inputs and what is stored of an answer.
+//! `benches/golden/linear_attention.py` and `interest_attention.py` make the values and say how;
+//! `benches/golden/formula.py` has the formula of the inputs and what is stored of an answer.
 
 use attention::mask::{Alignment, Mask};
-use attention::{Attention, Gradients, Output, Problem, Scratch, Tensors, Workers};
+use attention::{Attention, Feature, Gradients, Output, Problem, Scratch, Tensors, Workers};
 use attention_variants::Configured;
 use ndarray::{Array, Array4, Dimension, IxDyn};
 use std::collections::BTreeMap;
@@ -177,7 +177,8 @@ impl Case {
         let tensors = self.tensors(attention.as_ref(), &problem)?;
         let problem = problem.supplied(&tensors);
         let (workers, mut scratch) = (Workers::serial(), Scratch::new());
-        let mut output = Output::poisoned(problem.geometry(), false);
+        let with_lse = attention.capabilities().has(Feature::LogSumExp);
+        let mut output = Output::poisoned(problem.geometry(), with_lse);
         let mut judge = |name: &str, tensor: Option<&[f32]>| {
             let answer = self
                 .answers
@@ -209,8 +210,16 @@ impl Case {
 
 #[test]
 fn they_and_their_gradients_are_those_of_pytorch() {
-    let cases: Vec<Case> =
-        serde_json::from_str(include_str!("golden/linear_attention.json")).expect("valid JSON");
+    hold(include_str!("golden/linear_attention.json"));
+}
+
+#[test]
+fn those_of_recommenders_are_those_of_pytorch() {
+    hold(include_str!("golden/interest_attention.json"));
+}
+
+fn hold(cases: &str) {
+    let cases: Vec<Case> = serde_json::from_str(cases).expect("valid JSON");
     let mut wrong = 0;
     for case in cases {
         let mut errors = Vec::new();

@@ -147,7 +147,8 @@ fn title(outcome: &Outcome) -> String {
 }
 
 /// The table of a study, what it shows, and where its page is.
-pub(crate) fn present(results: &StudyResults, metric: Metric) -> Result<(), Failure> {
+pub(crate) fn present(results: &StudyResults) -> Result<(), Failure> {
+    let metric = results.info.metric();
     let Some(first) = results.outcomes.first() else {
         return output::line("nothing is trained yet");
     };

@@ -25,7 +25,18 @@ fn without_arguments_it_says_what_to_try_first() {
 #[test]
 fn subcommands() {
     for name in [
-        "demo", "run", "plan", "report", "list", "apply", "verify", "doctor",
+        "demo",
+        "run",
+        "plan",
+        "report",
+        "train",
+        "evaluate",
+        "recommend",
+        "export",
+        "list",
+        "apply",
+        "verify",
+        "doctor",
     ] {
         insta::assert_snapshot!(name, help(&format!("{name} --help")));
     }

@@ -8,6 +8,7 @@ use crate::error::{Result, expect};
 use crate::jagged::expect_offsets;
 use crate::numeric::add;
 use crate::ordered::ordered;
+use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use backward::Backward;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
@@ -77,7 +78,8 @@ pub fn gru(
         width,
         kept: Mutex::default(),
     };
-    Ok(inputs.apply_op2(&weight.contiguous()?, op)?)
+    let inputs = [inputs, weight.contiguous()?];
+    Ok(engine.apply(Node::Two(inputs, Box::new(op)))?)
 }
 
 struct Gru {

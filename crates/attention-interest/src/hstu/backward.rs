@@ -4,19 +4,20 @@
 //! A task has the keys of one history and key head to itself, or a chunk of them where there are few heads:
 //! dK and dV are summed in place. dQ of chunks behind the first lies in scratch until all are done.
 
+use super::dropped::Drop;
 use super::forward::{at, at_mut};
-use super::tile::{self, Drop};
 use super::{Hstu, positions};
 use crate::memory;
-use crate::rows::{copy_rows, part, tokens};
-use crate::tasks::{Chunks, Side, by_key_head};
+use crate::rows::{copy_rows, corner, tokens};
+use crate::tasks::{Chunks, Part, behind_the_first, parts};
 use crate::visible::{hide, queries_of};
 use attention::numeric::all_finite;
 use attention::simd::QUERIES;
+use attention::simd::activation::silu_back_rows;
 use attention::simd::matrix::{Rows, RowsMut, Sum, multiply, pack_rows, padded, unpack_rows};
 use attention::walk::{Cover, KEYS, Piece, Walk};
 use attention::{Geometry, Gradients, Head, Problem, Scratch, Shape, Workers};
-use ndarray::{ArrayView2, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis};
+use ndarray::{ArrayView2, ArrayView4, Axis};
 use std::ops::Range;
 
 fn sizes(shape: &Shape) -> [usize; 8] {
@@ -40,8 +41,13 @@ fn layout(hstu: &Hstu, geometry: &Geometry, threads: usize) -> [usize; 3] {
     let lead = if geometry.is_jagged() { 1 } else { shape.b };
     let own = memory::floats(sizes(shape));
     let d_q = lead * shape.h * shape.nq * shape.d;
-    let tables = shape.b * shape.hkv * chunks * (2 * hstu.positions).saturating_sub(1);
+    let tables = shape.b * shape.hkv * chunks * table_floats(hstu);
     [threads * own, (chunks - 1) * d_q, tables]
+}
+
+/// Floats of a task's bias gradient; one at the least.
+fn table_floats(hstu: &Hstu) -> usize {
+    2 * hstu.positions.max(1) - 1
 }
 
 /// Floats of a call on so many workers.
@@ -63,24 +69,16 @@ pub(super) fn backward(
     let [own, d_queries, tables] = memory::cut(scratch.part(memory::floats(layout)), layout);
     tables.fill(0.0);
     let chunks = Chunks::of(geometry);
-    let d_q = out.dq.dim();
-    let mut partial = Vec::with_capacity(chunks.count - 1);
-    let mut rest = d_queries;
-    for _ in 1..chunks.count {
-        let (part, behind) = std::mem::take(&mut rest).split_at_mut(out.dq.len());
-        rest = behind;
-        partial.extend(ArrayViewMut4::from_shape(d_q, part));
-    }
-    let targets = Targets {
-        d_q: std::iter::once(out.dq.view_mut())
-            .chain(partial.iter_mut().map(|part| part.view_mut()))
-            .map(|d_q| by_key_head(d_q, geometry, Side::Queries))
-            .collect(),
-        d_k: by_key_head(out.dk.view_mut(), geometry, Side::Keys),
-        d_v: by_key_head(out.dv.view_mut(), geometry, Side::Keys),
-        tables,
-    };
-    let tasks = targets.tasks(problem, chunks);
+    let mut partial = behind_the_first(d_queries, out.dq.raw_dim(), chunks);
+    let others = partial.iter_mut().map(|part| part.view_mut());
+    let d_q = std::iter::once(out.dq.view_mut()).chain(others);
+    let (d_k, d_v) = (out.dk.view_mut(), out.dv.view_mut());
+    let parts = parts(geometry, chunks, d_q, d_k, d_v);
+    let own_tables = tables.chunks_exact_mut(table_floats(hstu));
+    let tasks = parts
+        .into_iter()
+        .zip(own_tables)
+        .map(|(part, table)| Task { part, table });
     let floats = memory::floats(sizes(shape));
     workers.run_on(tasks, own.chunks_exact_mut(floats), |task, memory| {
         task.run(hstu, problem, d_o, memory);
@@ -97,58 +95,9 @@ pub(super) fn backward(
     }
 }
 
-/// Gradients by history and key head, dQ by chunk too.
-struct Targets<'g> {
-    d_q: Vec<Vec<ArrayViewMut3<'g, f32>>>,
-    d_k: Vec<ArrayViewMut3<'g, f32>>,
-    d_v: Vec<ArrayViewMut3<'g, f32>>,
-    tables: &'g mut [f32],
-}
-
-impl<'g> Targets<'g> {
-    fn tasks(self, problem: &Problem<'_>, chunks: Chunks) -> Vec<Task<'g>> {
-        let heads = problem.shape().hkv;
-        let width = match self.d_k.len() * chunks.count {
-            0 => 0,
-            tasks => self.tables.len() / tasks,
-        };
-        let mut tables = self.tables;
-        let mut d_q: Vec<_> = self.d_q.into_iter().map(Vec::into_iter).collect();
-        let mut tasks = Vec::with_capacity(self.d_k.len() * chunks.count);
-        for (n, (mut d_k, mut d_v)) in self.d_k.into_iter().zip(self.d_v).enumerate() {
-            let count = d_k.len_of(Axis(1));
-            for (chunk, d_q) in d_q.iter_mut().enumerate() {
-                let keys = chunks.range(chunk, count);
-                let (table, behind) = std::mem::take(&mut tables).split_at_mut(width);
-                tables = behind;
-                let (mine_k, rest_k) = d_k.split_at(Axis(1), keys.len());
-                let (mine_v, rest_v) = d_v.split_at(Axis(1), keys.len());
-                (d_k, d_v) = (rest_k, rest_v);
-                tasks.extend(d_q.next().map(|d_q| Task {
-                    sequence: n / heads,
-                    key_head: n % heads,
-                    keys,
-                    d_q,
-                    d_k: mine_k,
-                    d_v: mine_v,
-                    table,
-                }));
-            }
-        }
-        tasks
-    }
-}
-
 /// Some keys of one history and key head.
 struct Task<'g> {
-    sequence: usize,
-    key_head: usize,
-    keys: Range<usize>,
-    /// `[heads, Nq, D]`.
-    d_q: ArrayViewMut3<'g, f32>,
-    /// `[1, keys, D]` and `[1, keys, Dv]`.
-    d_k: ArrayViewMut3<'g, f32>,
-    d_v: ArrayViewMut3<'g, f32>,
+    part: Part<'g>,
     table: &'g mut [f32],
 }
 
@@ -161,24 +110,24 @@ impl Task<'_> {
         memory: &mut [f32],
     ) {
         let geometry = problem.geometry();
+        let part = &mut self.part;
         let batch = if geometry.is_jagged() {
             0
         } else {
-            self.sequence
+            part.sequence
         };
-        let queries = geometry.query_range(self.sequence);
-        let first = self.key_head * self.d_q.len_of(Axis(0));
-        self.d_k.fill(0.0);
-        self.d_v.fill(0.0);
-        for (h, mut d_q) in self.d_q.outer_iter_mut().enumerate() {
-            let head = problem.head(self.sequence, first + h);
+        let queries = geometry.query_range(part.sequence);
+        let first = part.key_head * part.d_q.len_of(Axis(0));
+        part.d_k.fill(0.0);
+        part.d_v.fill(0.0);
+        for (h, mut d_q) in part.d_q.outer_iter_mut().enumerate() {
+            let head = problem.head(part.sequence, first + h);
             let d_o = d_o
                 .index_axis(Axis(0), batch)
                 .index_axis_move(Axis(0), first + h)
                 .slice_axis_move(Axis(0), queries.clone().into());
-            let keys = self.keys.clone();
-            let finite =
-                all_finite(tokens(head.k, keys.clone())) && all_finite(tokens(head.v, keys));
+            let finite = all_finite(tokens(head.k, part.keys.clone()))
+                && all_finite(tokens(head.v, part.keys.clone()));
             for start in (0..queries.len()).step_by(QUERIES) {
                 let rows = start..(start + QUERIES).min(queries.len());
                 let block = Block {
@@ -187,10 +136,10 @@ impl Task<'_> {
                     drop: head.dropout.map(|drop| Drop::new(drop, &rows)),
                     head,
                     rows: rows.clone(),
-                    keys: self.keys.clone(),
+                    keys: part.keys.clone(),
                     finite,
-                    d_k: self.d_k.as_slice_mut().unwrap_or_default(),
-                    d_v: self.d_v.as_slice_mut().unwrap_or_default(),
+                    d_k: part.d_k.as_slice_mut().unwrap_or_default(),
+                    d_v: part.d_v.as_slice_mut().unwrap_or_default(),
                     table: self.table,
                     memory: Memory::new(memory, problem.shape()),
                 };
@@ -265,7 +214,7 @@ impl Block<'_, '_> {
         self.finite &= copy_rows(isa, q, &scales, m.q);
         self.finite &= copy_rows(isa, d_o, &shares, m.d_o);
         pack_rows(isa, q, scale, m.qt);
-        let d_o = part(m.d_o, padded(d_o.ncols()), 0..d_o.nrows(), 0..d_o.ncols());
+        let d_o = corner(m.d_o, padded(d_o.ncols()), 0..d_o.nrows(), 0..d_o.ncols());
         pack_rows(isa, d_o, 1.0, m.d_ot);
         let keys = self.keys.clone();
         // Pieces lie on a grid of which the chunks are multiples.
@@ -311,7 +260,8 @@ impl Block<'_, '_> {
         if let Some(table) = self.bias {
             positions::add(table, m.a, piece, &self.rows, m.window);
         }
-        tile::silu_back(isa, (m.a, m.ds), keys.len(), lanes.clone());
+        let floats = keys.len() * QUERIES;
+        silu_back_rows(isa, &mut m.a[..floats], &mut m.ds[..floats], lanes.clone());
         for tile in [&mut *m.a, &mut *m.ds] {
             hide(tile, piece, &self.head.mask, &self.rows);
             if let Some(drop) = &self.drop {
@@ -333,7 +283,7 @@ impl Block<'_, '_> {
             (&*m.ds, &*m.q, &mut *self.d_k, d),
             (&*m.a, &*m.d_o, &mut *self.d_v, dv),
         ] {
-            let left = part(tile, QUERIES, 0..piece.keys.len(), lanes.clone());
+            let left = corner(tile, QUERIES, 0..piece.keys.len(), lanes.clone());
             let right = Rows {
                 data: &rows[lanes.start * padded(width)..],
                 stride: padded(width),

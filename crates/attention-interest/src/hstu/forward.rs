@@ -1,13 +1,14 @@
 //! O of a block of queries, from tile to tile.
 
-use super::tile::{self, Drop};
+use super::dropped::Drop;
 use super::{Hstu, positions};
 use crate::memory;
-use crate::rows::{part, tokens};
+use crate::rows::{corner, tokens};
 use crate::tasks::last_rows_see_most;
 use crate::visible::{hide, queries_of};
 use attention::numeric::all_finite;
 use attention::simd::QUERIES;
+use attention::simd::activation::silu_rows;
 use attention::simd::matrix::{Rows, RowsMut, Sum, multiply, pack_rows, unpack_rows};
 use attention::walk::{Cover, KEYS, Piece, Walk};
 use attention::{Head, OutputMut, Problem, RowBlock, Scratch, Shape, Workers};
@@ -115,7 +116,7 @@ impl Task<'_, '_> {
             if let Some(table) = self.bias {
                 positions::add(table, st, &piece, &rows, window);
             }
-            tile::silu(isa, st, keys.len(), lanes.clone());
+            silu_rows(isa, &mut st[..keys.len() * QUERIES], lanes.clone());
             hide(st, &piece, &head.mask, &rows);
             if let Some(drop) = &self.drop {
                 drop.apply(isa, st, keys, lanes.clone());
@@ -148,7 +149,7 @@ impl Task<'_, '_> {
     fn is_finite(&self) -> bool {
         let columns = 0..self.tiles.ot.len() / QUERIES;
         let lanes = 0..self.block.rows.len();
-        all_finite(part(self.tiles.ot, QUERIES, columns, lanes))
+        all_finite(corner(self.tiles.ot, QUERIES, columns, lanes))
     }
 }
 

@@ -9,13 +9,13 @@
 //!
 //! * `reference.rs`: the definition in f64
 //! * `forward.rs`, `backward.rs`: tiles of 64 queries and 64 keys
-//! * `tile.rs`: what happens to a tile's scores; `positions.rs`: the bias and its gradient
+//! * `positions.rs`: the bias and its gradient; `dropped.rs`: which weights are dropped
 
 mod backward;
+mod dropped;
 mod forward;
 mod positions;
 mod reference;
-mod tile;
 
 use crate::ISA;
 use attention::mask::SequenceMask;

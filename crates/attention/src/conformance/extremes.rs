@@ -58,6 +58,7 @@ pub(super) fn visible(attention: &dyn Attention) -> Verdict {
     } else {
         vec![Mask::full()]
     };
+    let reads_queries = reads_queries(attention, &clean)?;
     for mask in masks {
         for place in ["query", "key", "value"] {
             let mut dirty = clean.clone();
@@ -87,6 +88,7 @@ pub(super) fn visible(attention: &dyn Attention) -> Verdict {
                 .iter()
                 .all(|x| x.is_finite())
                 && place == "query"
+                && reads_queries
             {
                 return Err("NaN in query 40 does not reach its own output".into());
             }
@@ -98,6 +100,17 @@ pub(super) fn visible(attention: &dyn Attention) -> Verdict {
     let problem = dirty.problem().map_err(|e| e.to_string())?;
     check(attention, &problem, "infinity in value 40")?;
     held(true)
+}
+
+/// Whether another query has another answer: one that pools a history has not.
+fn reads_queries(attention: &dyn Attention, clean: &Tensors) -> Result<bool, String> {
+    let mut other = clean.clone();
+    other.q[[0, 0, 40, 3]] += 1.0;
+    let [clean, other] = [clean, &other].map(|tensors| {
+        let problem = tensors.problem()?;
+        attention.form_f64(&problem, 0, 0, &[40])
+    });
+    Ok(clean.map_err(|e| e.to_string())? != other.map_err(|e| e.to_string())?)
 }
 
 /// Logits of ±1e4: finite from all, and from exact variants right to 8·ε·max|S|.

@@ -58,6 +58,11 @@ impl Vector for __m256 {
         unsafe { _mm256_mul_ps(self, other) }
     }
     #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: as stated above.
+        unsafe { _mm256_div_ps(self, other) }
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
         // SAFETY: as stated above.
         unsafe { _mm256_fmadd_ps(self, a, b) }

@@ -57,6 +57,11 @@ impl Vector for __m512 {
         unsafe { _mm512_mul_ps(self, other) }
     }
     #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        // SAFETY: as stated above.
+        unsafe { _mm512_div_ps(self, other) }
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
         // SAFETY: as stated above.
         unsafe { _mm512_fmadd_ps(self, a, b) }

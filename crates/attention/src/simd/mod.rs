@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 #![allow(clippy::missing_safety_doc)] // One contract for all methods: see `Vector`.
 
+pub mod activation;
 mod avx2;
 mod avx512;
 mod draw;

@@ -47,6 +47,10 @@ impl Vector for Lanes {
         self.zip(other, |a, b| a * b)
     }
     #[inline(always)]
+    unsafe fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, a: Self, b: Self) -> Self {
         // Two roundings: a fused one is a library call where the target has no such instruction.
         Self(std::array::from_fn(|l| self.0[l] * a.0[l] + b.0[l]))

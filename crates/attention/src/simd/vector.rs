@@ -60,6 +60,8 @@ pub trait Vector: Draw + Lanewise {
     unsafe fn sub(self, other: Self) -> Self;
     /// Product, lane by lane.
     unsafe fn mul(self, other: Self) -> Self;
+    /// Quotient, lane by lane.
+    unsafe fn div(self, other: Self) -> Self;
     /// self·a + b.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// The larger; `other` where either is NaN.

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::study;
 use crate::study::Teller;
 use clap::Args;
+use experiment::Preset;
 use experiment::study::{StudyConfig, StudyOptions, run_study};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// the same weights bit for bit. Several processes may work on one folder.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// A TOML file, or the name of a study from `attnbench list experiments`
+    /// A TOML file, or the name of a study from `attnbench list studies`
     #[arg(value_name = "CONFIG")]
     config: String,
     /// Override a value of the config, dotted keys: --set training.epochs=5
@@ -49,7 +50,7 @@ impl Train {
             &options,
             &mut Teller::new(config.evaluation.metric),
         )?;
-        study::present(&results, config.evaluation.metric)
+        study::present(&results)
     }
 
     fn load(&self) -> Result<StudyConfig, Failure> {
@@ -59,8 +60,7 @@ impl Train {
         }
         let studies = experiment::studies();
         if let Some(preset) = studies.iter().find(|p| p.name == self.config) {
-            let name = format!("{}.toml", preset.name);
-            return Ok(StudyConfig::parse(&name, preset.text, &self.sets)?);
+            return parse(preset, &self.sets);
         }
         let names: Vec<&str> = studies.iter().map(|p| p.name).collect();
         let near = attention_variants::nearest(&self.config, &names);
@@ -73,4 +73,10 @@ impl Train {
             help: Some(format!("{near}embedded are {}", names.join(", "))),
         })
     }
+}
+
+/// An embedded study with overrides.
+pub(super) fn parse(preset: &Preset, sets: &[String]) -> Result<StudyConfig, Failure> {
+    let name = format!("{}.toml", preset.name);
+    Ok(StudyConfig::parse(&name, preset.text, sets)?)
 }

@@ -6,6 +6,7 @@ use super::outcome::STUDY_SCHEMA_VERSION;
 use crate::identity::CodeIdentity;
 use crate::store::{StoreError, replace};
 use measure::Machine;
+use recommender::Metric;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,16 @@ pub struct StudyInfo {
     pub machine: Machine,
     /// How threads were placed.
     pub placement: String,
+}
+
+impl StudyInfo {
+    /// What models are compared by.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        let given = &self.config["evaluation"]["metric"];
+        let parsed = given.as_str().and_then(|text| text.parse().ok());
+        parsed.unwrap_or(Metric::Ndcg(10))
+    }
 }
 
 /// `training.json`: what a training needs to be understood alone.

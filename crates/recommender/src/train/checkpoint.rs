@@ -120,14 +120,20 @@ impl Trainer {
         let values = all("model")?;
         let (first, second) = (all("adam.first")?, all("adam.second")?);
         let best = state.progress.best.map(|_| all("best")).transpose()?;
-        for (var, values) in self.learned.iter().zip(&values) {
-            set(var, values)?;
-        }
+        self.set_learned(&values)?;
         self.adam.first = first;
         self.adam.second = second;
         self.adam.steps = state.steps;
         self.best = best;
         self.progress = state.progress;
+        Ok(())
+    }
+
+    /// Gives all that is learned other numbers.
+    pub(super) fn set_learned(&mut self, values: &[Vec<f32>]) -> Result<(), TrainError> {
+        for (var, values) in self.learned.iter().zip(values) {
+            set(var, values)?;
+        }
         Ok(self.items.refresh(self.engine.workers())?)
     }
 

@@ -4,7 +4,7 @@ use super::adam::Adam;
 use super::error::TrainError;
 use super::gradients::Gradients;
 use super::trainer::Trainer;
-use crate::model::{Parameters, SideFeatures};
+use crate::model::{FeatureKind, Parameters, SideFeatures};
 use attention::{Scratch, Workers};
 use attention_candle::floats;
 use candle_core::{Device, Var};
@@ -44,6 +44,18 @@ impl ItemTable {
             vectors: self.own.clone(),
         });
         Self { side, ..self }
+    }
+
+    /// Refuses to learn without the features that a configuration names.
+    pub(super) fn expect(&self, kinds: &[FeatureKind]) -> Result<(), TrainError> {
+        if kinds.is_empty() || self.side.is_some() {
+            return Ok(());
+        }
+        Err(TrainError::Setting {
+            setting: "features",
+            value: format!("{kinds:?}"),
+            expected: "features of the items (Trainer::with_features), or none of them in the configuration",
+        })
     }
 
     pub(super) fn features(&self) -> Option<&SideFeatures> {

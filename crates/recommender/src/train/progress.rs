@@ -63,11 +63,9 @@ impl Trainer {
     /// # Errors
     /// candle's.
     pub fn take_best(&mut self) -> Result<Option<(f64, u64)>, TrainError> {
-        if let Some(best) = &self.best {
-            for (var, values) in self.learned.iter().zip(best) {
-                super::checkpoint::set(var, values)?;
-            }
-            self.items.refresh(self.engine.workers())?;
+        if let Some(best) = self.best.take() {
+            self.set_learned(&best)?;
+            self.best = Some(best);
         }
         Ok(self.progress.best)
     }

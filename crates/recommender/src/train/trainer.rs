@@ -135,6 +135,7 @@ impl Trainer {
         &mut self,
         histories: &[H],
     ) -> Result<EpochReport, TrainError> {
+        self.items.expect(&self.config.features)?;
         let histories = self.known(histories)?;
         if self.config.loss.is_of_ratings() {
             self.progress.ratings = Some(RatingScale::of(&histories)?);

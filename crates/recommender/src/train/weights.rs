@@ -1,6 +1,6 @@
 //! What was learned, alone: a model to use, not to train on.
 
-use super::checkpoint::{fault_of, set, write};
+use super::checkpoint::{fault_of, write};
 use super::error::TrainError;
 use super::trainer::Trainer;
 use safetensors::SafeTensors;
@@ -58,11 +58,7 @@ impl Trainer {
                     .collect(),
             );
         }
-        for (var, values) in self.learned.iter().zip(&all) {
-            let values: &Vec<f32> = values;
-            set(var, values)?;
-        }
-        Ok(())
+        self.set_learned(&all)
     }
 
     /// How many numbers are learned, the item vectors among them.

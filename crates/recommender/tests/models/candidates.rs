@@ -71,13 +71,12 @@ fn score(model: &dyn CandidateModel, items: &Tensor, requests: &Requests) -> Vec
 
 #[test]
 fn a_models_gradient_is_the_slope_of_its_loss() {
-    let engine = Engine::new(Workers::serial());
     for config in settings() {
         let model = make(config);
         let items = Parameters::new(8).table("items", 12, 16).unwrap();
-        let loss = || {
+        let loss = |engine: &Engine| {
             let pass = Pass {
-                engine: &engine,
+                engine,
                 dropout: Some(5),
                 watch: None,
             };
@@ -89,7 +88,7 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             };
             let loss = Loss::Bce { negatives: 1 };
             let logits = logits.unsqueeze(1).unwrap();
-            loss.of(&engine, &ones, &logits, &goals, 12, 1.0).unwrap()
+            loss.of(engine, &ones, &logits, &goals, 12, 1.0).unwrap()
         };
         assert_slopes(loss, model.parameters().iter().chain([("items", &items)]));
     }

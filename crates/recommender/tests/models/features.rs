@@ -1,11 +1,13 @@
 //! What is known about items, in their vectors.
 
 use crate::{ITEMS, losses_of, scores, trainer, views};
+use attention::Workers;
+use attention_candle::Engine;
 use recommender::Interactions;
 use recommender::data::{ItemColumns, read_items};
 use recommender::loss::Loss;
 use recommender::model::{FeatureKind, SasRec, SasRecConfig, SequenceModel, SideFeatures};
-use recommender::train::{TrainError, Trainer};
+use recommender::train::{TrainConfig, TrainError, Trainer};
 
 fn model() -> Box<dyn SequenceModel> {
     let config = SasRecConfig {
@@ -69,6 +71,11 @@ fn features_learn_the_same_bits_on_any_threads_and_over_interruptions() {
         let mut second = with_features(&features, loss, 3);
         second.resume(folder.path()).unwrap();
         assert_eq!(scores(&first, &histories), scores(&second, &histories));
+        let weights = folder.path().join("weights.safetensors");
+        first.save_weights(&weights).unwrap();
+        let mut third = with_features(&features, loss, 1);
+        third.load_weights(&weights).unwrap();
+        assert_eq!(scores(&first, &histories), scores(&third, &histories));
         losses_of(&mut second, &histories, 2);
         assert_eq!(scores(&whole, &histories), scores(&second, &histories));
     }
@@ -109,7 +116,7 @@ fn kinds_choose_what_is_a_feature() {
 }
 
 #[test]
-fn features_of_another_catalogue_are_refused() {
+fn features_of_another_catalogue_or_none_at_all_are_refused() {
     let features = SideFeatures::from_lists(&[vec![0]]);
     let refused = trainer(model(), Loss::Softmax, 1).with_features(features);
     let setting = |error| {
@@ -122,4 +129,11 @@ fn features_of_another_catalogue_are_refused() {
         )
     };
     assert!(refused.err().is_some_and(setting));
+    let config = TrainConfig {
+        features: vec![FeatureKind::Title],
+        ..TrainConfig::default()
+    };
+    let engine = Engine::new(Workers::serial());
+    let mut without = Trainer::new(model(), ITEMS, config, engine).unwrap();
+    assert!(without.epoch(&[&[1u32, 2][..]]).err().is_some_and(setting));
 }

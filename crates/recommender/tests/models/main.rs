@@ -5,7 +5,7 @@ mod features;
 mod sequence;
 
 use attention::Workers;
-use attention_candle::Engine;
+use attention_candle::{Engine, Tape};
 use candle_core::{Tensor, Var};
 use ndarray::Array2;
 use recommender::loss::Loss;
@@ -74,14 +74,25 @@ fn losses_on_any_threads(
     one.0
 }
 
-/// Asserts that the gradient of a loss is its slope along the gradient itself, tensor by tensor.
-fn assert_slopes<'v>(loss: impl Fn() -> Tensor, vars: impl Iterator<Item = (&'v str, &'v Var)>) {
+/// Asserts that the gradient of a loss is its slope along the gradient itself, tensor by tensor, and that candle's way
+/// back and a tape's agree.
+fn assert_slopes<'v>(
+    loss_on: impl Fn(&Engine) -> Tensor,
+    vars: impl Iterator<Item = (&'v str, &'v Var)>,
+) {
+    let engine = Engine::new(Workers::serial());
+    let loss = || loss_on(&engine);
+    let tape = Tape::default();
+    let taped = tape.backward(&loss_on(&engine.with_tape(&tape))).unwrap();
     let value = |loss: Tensor| f64::from(loss.to_scalar::<f32>().unwrap());
     let gradients = loss().backward().unwrap();
     for (name, var) in vars {
         let gradient = gradients
             .get(var)
             .unwrap_or_else(|| panic!("no gradient of {name}"));
+        let apart = (gradient - taped.get(var).unwrap()).unwrap().abs().unwrap();
+        let apart = value(apart.flatten_all().unwrap().max(0).unwrap());
+        assert!(apart < 1e-6, "{name}: the tape's differs by {apart}");
         let size = value(gradient.sqr().unwrap().sum_all().unwrap()).sqrt();
         let before = var.as_detached_tensor().copy().unwrap();
         let step = 2e-3 / size.max(1e-3);

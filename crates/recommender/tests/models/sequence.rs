@@ -34,7 +34,6 @@ const MODELS: [fn() -> Box<dyn SequenceModel>; 2] = [gru4rec, nextitnet];
 
 #[test]
 fn a_models_gradient_is_the_slope_of_its_loss() {
-    let engine = Engine::new(Workers::serial());
     for model in MODELS {
         let model = model();
         let items = Parameters::new(8).table("items", 12, 16).unwrap();
@@ -44,15 +43,15 @@ fn a_models_gradient_is_the_slope_of_its_loss() {
             rows: [5, 9, 2, 5, 4, 0, 11, 3].into(),
             ..Goals::default()
         };
-        let loss = || {
+        let loss = |engine: &Engine| {
             let pass = Pass {
-                engine: &engine,
+                engine,
                 dropout: Some(5),
                 watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
             Loss::Softmax
-                .of(&engine, &states, &items, &goals, 12, 1.0)
+                .of(engine, &states, &items, &goals, 12, 1.0)
                 .unwrap()
         };
         assert_slopes(loss, model.parameters().iter().chain([("items", &items)]));

@@ -58,6 +58,7 @@ fn its_gradient_is_the_slope_of_its_loss() {
         let tokens = Tokens::new(histories, model.longest());
         let goals = Goals {
             rows: [5, 9, 2, 5, 4, 0, 11, 3].into(),
+            ..Goals::default()
         };
         let value = |loss: Tensor| f64::from(loss.to_scalar::<f32>().unwrap());
         let loss = || {

@@ -2,6 +2,7 @@
 
 mod experiments;
 mod metrics;
+mod studies;
 mod variants;
 mod workloads;
 
@@ -28,8 +29,10 @@ enum What {
     Workloads,
     /// The columns of records and summaries
     Metrics,
-    /// Experiments that come with the program
+    /// Experiments that come with the program: `attnbench run NAME`
     Experiments,
+    /// Studies of recommenders that come with the program: `attnbench train NAME`
+    Studies,
 }
 
 impl List {
@@ -40,6 +43,7 @@ impl List {
                 What::Workloads => workloads::json(),
                 What::Metrics => metrics::json(),
                 What::Experiments => experiments::json()?,
+                What::Studies => studies::json()?,
             });
         }
         match self.what {
@@ -47,6 +51,7 @@ impl List {
             What::Workloads => output::line(workloads::text()),
             What::Metrics => output::line(metrics::table()),
             What::Experiments => output::line(experiments::table()?),
+            What::Studies => output::line(studies::table()?),
         }
     }
 }

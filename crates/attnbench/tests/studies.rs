@@ -1,0 +1,232 @@
+//! `train`, `evaluate`, `recommend` and `export` on a tiny simulated shop.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use support::{Place, texts};
+
+const SHOP: &str = r#"
+name = "corner-shop"
+[data]
+simulated = { users = 80, items = 120, clusters = 8, median_length = 30.0, max_length = 60 }
+[evaluation]
+seen = "kept"
+lengths = [20]
+[training]
+loss = { name = "softmax" }
+batch = 16
+epochs = 3
+learning_rate = 0.005
+[models.sasrec]
+model = { sasrec = { width = 8, longest = 20, blocks = 1 } }
+vary_attention = true
+[variants.blocked]
+seeds = [0, 1]
+[variants.favor-8]
+variant = "favor"
+parameters = { features = 8 }
+[swap]
+model = "sasrec"
+[latency]
+lengths = [10]
+seconds = 0.1
+"#;
+
+fn placed() -> Place {
+    let place = Place::new();
+    std::fs::write(place.path("shop.toml"), SHOP).unwrap();
+    place
+}
+
+fn weights(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found: Vec<_> = std::fs::read_dir(out.join("trainings"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path().join("model.safetensors");
+            let bytes = std::fs::read(&path).unwrap();
+            (path.strip_prefix(out).unwrap().to_owned(), bytes)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_study_is_trained_swapped_timed_and_told() {
+    let place = placed();
+    let text = place.well("train shop.toml --out out");
+    assert!(text.starts_with("test part of leave-one-out"), "{text}");
+    for row in [
+        "popularity ",
+        "item-kNN ",
+        "sasrec, blocked, seed 1 ",
+        "sasrec, favor-8, seed 0 ",
+        "sasrec, favor-8, swapped in ",
+        "sasrec, favor-8, swapped in and fine-tuned ",
+        "Best is sasrec, ",
+        "Swapped into the trained model, against sasrec, blocked over the same users: ",
+    ] {
+        assert!(
+            text.lines().any(|line| line.starts_with(row)),
+            "{row}\n{text}"
+        );
+    }
+    let out = place.path("out");
+    for file in [
+        "study.json",
+        "summary.csv",
+        "report.html",
+        "charts/ranking-latency.svg",
+        "charts/ranking-latency.png",
+    ] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let rows = std::fs::read_to_string(out.join("records.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 2 + 3 + 2);
+    let swapped = rows.iter().find(|row| row["origin"] == "swapped").unwrap();
+    assert_eq!(swapped["against"]["name"], "sasrec, blocked");
+    let lines = |name: &str| {
+        std::fs::read_to_string(out.join(name))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    assert_eq!(
+        lines("latency.jsonl"),
+        2 + 2,
+        "a step and a request of each attention"
+    );
+    assert_eq!(lines("trainings/sasrec-blocked-seed1/epochs.jsonl"), 3);
+
+    let output = place.run("train shop.toml --out out");
+    let (again, told) = texts(&output);
+    assert_eq!(again, text, "nothing is trained twice");
+    assert!(
+        told.contains("3 trainings, 3 of them finished by an earlier call"),
+        "{told}"
+    );
+
+    let text = place
+        .well("evaluate out/trainings/sasrec-blocked-seed0 --variant blocked --variant linear-elu");
+    let row = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((row("blocked "), row("linear-elu ")), (2, 1), "{text}");
+    assert!(
+        text.contains("+0.0000 (+0.0000 to +0.0000)"),
+        "the same attention changes nothing\n{text}"
+    );
+
+    let text = place.well("recommend out/trainings/sasrec-blocked-seed0 --user 3 --top 4");
+    assert_eq!(
+        text.lines().filter(|line| line.contains(" %  ")).count(),
+        8,
+        "{text}"
+    );
+    let items = place.well("recommend out/trainings/sasrec-blocked-seed0 --history 5,7,5 --top 4");
+    assert_ne!(items, text);
+
+    let text =
+        place.well("export out/trainings/sasrec-blocked-seed0 --qkv qkv.safetensors --length 12");
+    assert!(
+        text.starts_with("layer 0: [8, 1, 12, 8], entropy of its softmax by head 0."),
+        "{text}"
+    );
+    let text = place.well(
+        "apply blocked --q qkv.safetensors --k qkv.safetensors --v qkv.safetensors --out o.npy",
+    );
+    assert!(place.path("o.npy").is_file(), "{text}");
+}
+
+/// Processes are killed as they stand wherever they are; what they leave is gone on with.
+#[test]
+#[cfg(unix)]
+fn a_killed_training_goes_on_to_the_same_bits() {
+    let place = placed();
+    let sets = "--set latency={lengths=[]} --set training.epochs=12";
+    place.well(&format!("train shop.toml --out whole {sets}"));
+    let mut kills = 0;
+    for run in 0.. {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("attnbench"))
+            .args(format!("train shop.toml --out broken {sets}").split_whitespace())
+            .current_dir(place.dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Each run a little longer than the one before, so that in the end one comes to its end.
+        let until = Instant::now() + Duration::from_millis(60 + 45 * run);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() > until {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        };
+        match status {
+            Some(status) => {
+                assert!(status.success());
+                break;
+            }
+            None => {
+                // SIGKILL.
+                child.kill().unwrap();
+                child.wait().unwrap();
+                kills += 1;
+            }
+        }
+    }
+    assert!(kills > 2, "{kills} kills say little");
+    assert_eq!(
+        weights(&place.path("whole")),
+        weights(&place.path("broken"))
+    );
+}
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    let place = placed();
+    let wrong = |set: &str| place.fails(2, &format!("train shop.toml --set {set}"));
+    let text = wrong("models.sasrec.model={sasrec={widht=8}}");
+    assert!(text.contains("widht") && text.contains("--set"), "{text}");
+    let text = wrong("variants.linear-elu={parameters={features=3}}");
+    assert!(
+        text.contains("`linear-elu` has no parameter `features`"),
+        "{text}"
+    );
+    let text = wrong("swap.model=sasrek");
+    assert!(text.contains("did you mean `sasrec`?"), "{text}");
+    let text = wrong("models.sasrec.features=[\"title\"]");
+    assert!(text.contains("data.items"), "{text}");
+    let simulated = SHOP.lines().find(|line| line.starts_with("simulated"));
+    let elsewhere = SHOP.replace(simulated.unwrap(), "log = \"no-such.tsv\"");
+    std::fs::write(place.path("elsewhere.toml"), elsewhere).unwrap();
+    let text = place.fails(2, "train elsewhere.toml");
+    assert!(
+        text.contains("no-such.tsv") && text.contains("ATTNBENCH_DATA"),
+        "{text}"
+    );
+    let text = place.fails(2, "train no-such-study");
+    assert!(text.contains("recommender-simulated"), "{text}");
+    let text = place.fails(2, "recommend . --user 1");
+    assert!(text.contains("training.json"), "{text}");
+    place.well("train shop.toml --out out --set training.epochs=1 --only blocked-seed0");
+    let text = place.fails(
+        2,
+        "recommend out/trainings/sasrec-blocked-seed0 --user nobody",
+    );
+    assert!(text.contains("no user `nobody`"), "{text}");
+    let text = place.fails(
+        2,
+        "train shop.toml --out out --set training.learning_rate=0.1",
+    );
+    assert!(
+        text.contains("other settings") && text.contains("--fresh"),
+        "{text}"
+    );
+}
