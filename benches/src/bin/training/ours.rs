@@ -5,11 +5,10 @@ use crate::cell::{Cell, Work};
 use crate::contender::Turn;
 use attention::Workers;
 use attention_candle::Engine;
-use ndarray::{Array2, ArrayViewMut2};
-use recommender::evaluate::RankerError;
+use ndarray::Array2;
 use recommender::model::{AttentionConfig, SasRec, SasRecConfig, Scorer};
 use recommender::train::{TrainConfig, Trainer};
-use recommender::{EvaluateConfig, History, Holdout, Part, Ranker, Seen, Split, Targets, evaluate};
+use recommender::{EvaluateConfig, Holdout, Part, Seen, Split, Targets, evaluate};
 use std::path::Path;
 use std::time::Instant;
 
@@ -77,10 +76,10 @@ impl<'c> Ours<'c> {
                 let config = EvaluateConfig::full_ranking(Seen::Kept, &[10]);
                 // Batches run side by side: each on one thread.
                 let engine = Engine::new(Workers::serial());
-                let model = Model(Scorer {
+                let model = Scorer {
                     engine: &engine,
                     ..self.trainer.scorer()
-                });
+                };
                 let start = Instant::now();
                 let evaluation = evaluate(&model, &cases, &config, &pool)?;
                 let seconds = start.elapsed().as_secs_f64();
@@ -136,22 +135,4 @@ fn trainer(cell: &Cell, variant: &str, threads: usize) -> Result<Trainer, Failur
 
 fn views(histories: &[Vec<u32>]) -> Vec<&[u32]> {
     histories.iter().map(Vec::as_slice).collect()
-}
-
-/// A scorer as the evaluator sees it.
-struct Model<'m>(Scorer<'m>);
-
-impl Ranker for Model<'_> {
-    fn items(&self) -> usize {
-        self.0.items.dims()[0]
-    }
-
-    fn score(
-        &self,
-        histories: &[History<'_>],
-        scores: ArrayViewMut2<'_, f32>,
-    ) -> Result<(), RankerError> {
-        let histories: Vec<&[u32]> = histories.iter().map(|history| history.items).collect();
-        Ok(self.0.score(&histories, scores)?)
-    }
 }

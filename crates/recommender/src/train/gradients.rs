@@ -8,6 +8,7 @@ use attention_candle::floats;
 use candle_core::Var;
 
 /// Gradients of the item table and of a model's parameters, end to end.
+#[derive(Default)]
 pub(super) struct Gradients {
     values: Vec<f32>,
     /// Where each tensor begins, and the end of the last; the item table is the first.

@@ -14,9 +14,11 @@ mod choices;
 mod config;
 mod error;
 mod gradients;
+mod health;
 mod items;
 mod progress;
 mod ratings;
+mod slope;
 mod step;
 mod trainer;
 mod validation;
@@ -24,5 +26,6 @@ mod weights;
 
 pub use config::{StopConfig, TrainConfig};
 pub use error::TrainError;
+pub use health::LayerHealth;
 pub use ratings::RatingScale;
 pub use trainer::{EpochReport, Trainer};

@@ -1,17 +1,17 @@
 //! The loop of a training.
 
 use super::adam::{Adam, Rate};
-use super::batches::{Cut, Part, order, parts, seed_of};
+use super::batches::{Cut, order};
 use super::config::TrainConfig;
 use super::error::TrainError;
 use super::gradients::Gradients;
 use super::items::ItemTable;
 use super::progress::Progress;
 use super::ratings::{RatingScale, in_units};
-use super::step::{PartGradient, Step};
-use crate::model::{ModelError, Parameters, Scorer, SequenceModel};
+use super::slope::Slope;
+use crate::model::{Parameters, Scorer, SequenceModel};
 use crate::prepare::History;
-use attention_candle::{Engine, ordered};
+use attention_candle::Engine;
 use candle_core::Var;
 
 /// A model in training.
@@ -177,59 +177,23 @@ impl Trainer {
         &mut self,
         batch: &[H],
     ) -> Result<f64, TrainError> {
-        let mut batch = self.known(batch)?;
-        batch.retain(|history| history.len() > 1);
+        let batch = self.learnable(batch)?;
         let units = self.units(&batch)?;
         let batch = in_units(&batch, &units);
-        if batch.is_empty() {
-            return Err(TrainError::NoTargets { histories: 0 });
-        }
         let done = self.step(&batch)?;
         self.items.refresh(self.engine.workers())?;
         Ok(done.loss)
     }
 
     fn step(&mut self, batch: &[History<'_>]) -> Result<Done, TrainError> {
-        let (parts, positions) = parts(batch, self.cut(self.config.padded));
-        self.gradients.clear();
         if self.config.loss.is_full() {
             self.items.refresh(self.engine.workers())?;
         }
-        let (mut loss, mut fault) = (0.0, None);
-        let step = Step {
-            model: &*self.model,
-            items: &self.items,
-            engine: &self.engine,
-            loss: self.config.loss,
-            factor: 1.0 / positions as f32,
-        };
-        let (seed, number) = (self.config.seed, self.adam.steps);
-        let work =
-            |(n, part): (usize, &Part<'_>)| step.learn(part, seed_of(&[seed, 1, number, n as u64]));
-        let gradients = &mut self.gradients;
-        ordered(
-            self.engine.workers(),
-            parts.iter().enumerate(),
-            work,
-            |part: Result<PartGradient, ModelError>| {
-                let merged = part.and_then(|part| {
-                    loss += part.loss;
-                    Ok(gradients.add(&part)?)
-                });
-                if let Err(error) = merged {
-                    fault.get_or_insert(error);
-                }
-            },
-        );
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
-        if !loss.is_finite() {
-            return Err(TrainError::Diverged { step: number, loss });
-        }
-        if let Some(features) = self.items.features() {
-            self.gradients.share(features, self.engine.workers());
-        }
+        let mut gradients = std::mem::take(&mut self.gradients);
+        let slope = self.slope(batch, &mut gradients);
+        self.gradients = gradients;
+        let Slope { loss, positions } = slope?;
+        let number = self.adam.steps;
         let norm = self
             .config
             .clip

@@ -1,6 +1,7 @@
 //! Training: what must not depend on threads, layout, kernel or interruption does not, and it learns.
 
 mod ending;
+mod health;
 mod hstu;
 mod invariance;
 mod learning;
