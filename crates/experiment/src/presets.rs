@@ -37,6 +37,7 @@ static STUDIES: &[Preset] = presets![
     "recommender-retail",
     "recommender-attentions",
     "swap-test",
+    "depth",
 ];
 
 /// The embedded experiments, the quickest first.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) const STUDY: &str = "study.json";
 pub(super) const TRAINING: &str = "training.json";
 pub(super) const EPOCHS: &str = "epochs.jsonl";
+pub(super) const BEGIN: &str = "gradients-at-the-beginning.json";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const MODEL: &str = "model.safetensors";
 pub(super) const RESULT: &str = "result.json";

@@ -12,6 +12,7 @@ mod config;
 mod data;
 mod error;
 mod folder;
+mod health;
 mod judge;
 mod latency;
 mod open;
@@ -31,7 +32,7 @@ pub use folder::{RunInfo, StudyInfo};
 pub use latency::{LatencyKind, LatencyPoint};
 pub use open::TrainedRun;
 pub use outcome::{
-    Against, EpochRow, LengthRow, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION,
+    Against, EpochRow, Health, LengthRow, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION,
 };
 pub use progress::{StudyEvent, StudyProgress};
 pub use run::{StudyOptions, StudyResults, read_study, run_study};

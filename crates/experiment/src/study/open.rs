@@ -97,6 +97,7 @@ impl TrainedRun {
             loss: None,
             validation: None,
             anew,
+            health: None,
         };
         let Some(attention) = attention else {
             let variant = variant_of(&self.info.training);

@@ -1,6 +1,7 @@
 //! What came of a training, a swap or a floor: one row each.
 
 use recommender::evaluate::{Estimate, PairedTest, Summary};
+use recommender::train::LayerHealth;
 use recommender::{Evaluation, Metric};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,21 @@ pub struct Made {
     /// Tensors that a swap could not take over, and that began anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anew: Vec<String>,
+    /// Of trainings alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// How a training's layers fare: where gradients vanish, and how sharply each layer looks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Gradients by block before the first step, of 32 histories.
+    pub begin: Vec<LayerHealth>,
+    /// The same of what was kept.
+    pub end: Vec<LayerHealth>,
+    /// Of each layer's attention, in what was kept: the mean of exp(H)/(i + 1) over rows, heads and histories, as if
+    /// its scores went through a softmax. Empty where fewer than 8 users have the length.
+    pub entropy: Vec<f64>,
 }
 
 /// A row of a study.
@@ -114,6 +130,7 @@ impl Made {
             loss: None,
             validation: None,
             anew: Vec::new(),
+            health: None,
         }
     }
 }

@@ -58,6 +58,7 @@ pub(super) fn swap(
         loss,
         validation: None,
         anew: anew.clone(),
+        health: None,
     };
     let mut rows = vec![judge.model(&trainer, made(&trainer, Origin::Swapped, 0.0, None))?];
     if config.fine_tune > 0 {

@@ -4,11 +4,12 @@ use super::config::Training;
 use super::data::StudyData;
 use super::error::StudyError;
 use super::folder::{
-    CHECKPOINT, EPOCHS, MODEL, RESULT, RunInfo, TRAINING, make, read_json, read_lines, write_json,
-    write_lines,
+    BEGIN, CHECKPOINT, EPOCHS, MODEL, RESULT, RunInfo, TRAINING, make, read_json, read_lines,
+    write_json, write_lines,
 };
+use super::health;
 use super::judge::Judge;
-use super::outcome::{EpochRow, Made, Origin, Ranked};
+use super::outcome::{EpochRow, Health, Made, Origin, Ranked};
 use super::progress::{StudyEvent, StudyProgress};
 use crate::store::{Lock, StoreError};
 use attention::Workers;
@@ -101,6 +102,14 @@ pub(super) fn train(
         parameters: trainer.parameters(),
         done: trainer.epochs(),
     });
+    let begin = match read_json(&folder.join(BEGIN))? {
+        Some(begin) => begin,
+        None => {
+            let begin = health::blocks(&trainer, split).map_err(fault())?;
+            write_json(&folder.join(BEGIN), &begin)?;
+            begin
+        }
+    };
     let rows = learn(&mut trainer, folder, split, judge, &label, progress)?;
     let best = trainer.take_best().map_err(fault())?;
     trainer.save_weights(&folder.join(MODEL)).map_err(fault())?;
@@ -116,6 +125,11 @@ pub(super) fn train(
         loss: rows.last().map(|row| row.loss),
         validation: best.map(|(metric, _)| metric),
         anew: Vec::new(),
+        health: Some(Health {
+            begin,
+            end: health::blocks(&trainer, split).map_err(fault())?,
+            entropy: health::entropy(&trainer, split)?,
+        }),
     };
     let ranked = judge.model(&trainer, made)?;
     write_json(&folder.join(RESULT), &ranked)?;

@@ -22,6 +22,7 @@ struct Content<'a> {
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
     latency: Vec<[String; 5]>,
+    health: Vec<[String; 5]>,
     machine: Vec<(&'static str, String)>,
     config: &'a str,
     command: String,
@@ -114,6 +115,7 @@ pub(super) fn page(
         columns,
         rows: rows.collect(),
         latency: latency.collect(),
+        health: health(study),
         machine: vec![
             ("Processor", machine.cpu_model.clone()),
             ("Instruction sets", machine.isa.clone()),
@@ -128,4 +130,25 @@ pub(super) fn page(
     let environment = environment("study.html", TEMPLATE)?;
     let template = environment.get_template("study.html")?;
     Ok(template.render(Serde(content))?)
+}
+
+/// Gradients and entropies by block: training, block, gradient over size at the beginning and at the end, entropy.
+fn health(study: &StudyResults) -> Vec<[String; 5]> {
+    let mut rows = Vec::new();
+    for outcome in &study.outcomes {
+        let Some(health) = &outcome.made.health else {
+            continue;
+        };
+        for (n, (begin, end)) in health.begin.iter().zip(&health.end).enumerate() {
+            let entropy = health.entropy.get(n);
+            rows.push([
+                format!("{}, seed {}", outcome.made.label(), outcome.made.seed),
+                n.to_string(),
+                format!("{:.2e}", begin.ratio()),
+                format!("{:.2e}", end.ratio()),
+                entropy.map_or_else(String::new, |entropy| format!("{entropy:.3}")),
+            ]);
+        }
+    }
+    rows
 }
