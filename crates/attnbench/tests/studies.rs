@@ -126,7 +126,9 @@ fn a_study_is_trained_swapped_timed_and_told() {
         8,
         "{text}"
     );
-    let items = place.well("recommend out/trainings/sasrec-blocked-seed0 --history 5,7,5 --top 4");
+    let items = place.well(
+        "recommend out/trainings/sasrec-blocked-seed0 --history item-5,item-7,item-5 --top 4",
+    );
     assert_ne!(items, text);
 
     let text =
@@ -136,7 +138,7 @@ fn a_study_is_trained_swapped_timed_and_told() {
         "{text}"
     );
     let text = place.well(
-        "apply blocked --q qkv.safetensors --k qkv.safetensors --v qkv.safetensors --out o.npy",
+        "apply --variant blocked --q qkv.safetensors --k qkv.safetensors --v qkv.safetensors --out o.npy",
     );
     assert!(place.path("o.npy").is_file(), "{text}");
 }

@@ -26,7 +26,7 @@ pub enum StudyError {
         /// Which.
         label: String,
         /// Why.
-        source: TrainError,
+        source: Box<TrainError>,
     },
     /// An evaluation.
     #[error(transparent)]
@@ -50,6 +50,9 @@ pub enum StudyError {
 impl StudyError {
     pub(super) fn train(label: &str) -> impl FnOnce(TrainError) -> Self + use<> {
         let label = label.to_owned();
-        move |source| Self::Train { label, source }
+        move |source| Self::Train {
+            label,
+            source: Box::new(source),
+        }
     }
 }

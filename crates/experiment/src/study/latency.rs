@@ -109,7 +109,7 @@ fn steps(
         });
     let rounds = timed(config, contestants.collect());
     if let Some((label, source)) = faults.into_inner() {
-        return Err(StudyError::Train { label, source });
+        return Err(StudyError::train(&label)(source));
     }
     Ok(rounds
         .into_iter()

@@ -84,7 +84,7 @@ fn draw(study: &StudyResults, metric: Metric, layout: Layout) -> Option<Drawing>
             x: Axis::log(&times, "← faster   median latency", time_ticks)?,
             y: y.clone(),
         };
-        panel.frame(&mut scene, &[title.clone()], i % columns == 0);
+        panel.frame(&mut scene, std::slice::from_ref(title), i % columns == 0);
         draw_marks(&mut scene, &panel, marks, &styles);
     }
     scene.height = top + panels.len().div_ceil(columns) as f64 * pitch - 8.0;
@@ -143,13 +143,11 @@ fn marks(study: &StudyResults, metric: Metric, kind: LatencyKind, length: usize)
             || (made.origin == Origin::Trained
                 && first_seed(&made.model, variant) == Some(made.seed));
         let (point, value) = (timed(&made.model, variant)?, outcome.estimate(metric)?);
-        is_drawn.then(|| {
-            (
-                swapped,
-                (point.median_ms, point.interval_ms),
-                (value.value, (value.low, value.high)),
-            )
-        })
+        is_drawn.then_some((
+            swapped,
+            (point.median_ms, point.interval_ms),
+            (value.value, (value.low, value.high)),
+        ))
     };
     let outcomes = study.outcomes.iter();
     outcomes
