@@ -8,6 +8,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
 
+/// A bar, if stderr is a terminal.
+pub(crate) fn bar() -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    })
+}
+
+/// Writes a line above the bar.
+pub(crate) fn say(bar: Option<&ProgressBar>, text: &str) {
+    match bar {
+        Some(bar) => bar.suspend(|| output::note(text)),
+        None => output::note(text),
+    }
+}
+
 /// Steps of the bar within a group.
 const STEPS: u64 = 1000;
 
@@ -22,23 +39,15 @@ pub(crate) struct Teller {
 impl Teller {
     /// A bar if stderr is a terminal.
     pub(crate) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
         Self {
-            bar,
+            bar: bar(),
             title: String::new(),
             start: 0,
         }
     }
 
     fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
-        }
+        say(self.bar.as_ref(), text);
     }
 
     fn draw(&self, fraction: f64, what: &str) {

@@ -35,20 +35,29 @@ impl Request {
         if path.is_file() {
             return Ok(Config::load(path, &self.sets)?);
         }
-        if let Some(preset) = experiments().iter().find(|p| p.name == self.config) {
-            return parse(preset, &self.sets);
-        }
-        let names: Vec<&str> = experiments().iter().map(|p| p.name).collect();
-        let near = attention_variants::nearest(&self.config, &names);
-        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        Err(Failure::Request {
-            what: format!(
-                "`{}` is neither a config file nor an embedded experiment",
-                self.config
-            ),
-            help: Some(format!("{near}embedded are {}", names.join(", "))),
-        })
+        parse(
+            preset(&self.config, experiments(), "experiment")?,
+            &self.sets,
+        )
     }
+}
+
+/// An embedded experiment or study by name.
+pub(crate) fn preset(
+    name: &str,
+    presets: &'static [Preset],
+    kind: &str,
+) -> Result<&'static Preset, Failure> {
+    if let Some(preset) = presets.iter().find(|preset| preset.name == name) {
+        return Ok(preset);
+    }
+    let names: Vec<&str> = presets.iter().map(|preset| preset.name).collect();
+    let near = attention_variants::nearest(name, &names);
+    let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    Err(Failure::Request {
+        what: format!("`{name}` is neither a config file nor an embedded {kind}"),
+        help: Some(format!("{near}embedded are {}", names.join(", "))),
+    })
 }
 
 /// An embedded experiment with overrides.

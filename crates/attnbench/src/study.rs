@@ -2,13 +2,12 @@
 
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::duration;
+use crate::progress::{bar, duration, say};
 use crate::table::Table;
 use experiment::study::{Origin, Outcome, StudyEvent, StudyProgress, StudyResults};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use recommender::Metric;
 use report::{study_sentences, write_study};
-use std::io::IsTerminal;
 
 /// As many as asked for, or all.
 pub(crate) fn threads(asked: usize) -> usize {
@@ -29,23 +28,15 @@ pub(crate) struct Teller {
 impl Teller {
     /// By what models are compared.
     pub(crate) fn new(metric: Metric) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}");
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
         Self {
-            bar,
+            bar: bar(),
             metric,
             title: String::new(),
         }
     }
 
     fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
-        }
+        say(self.bar.as_ref(), text);
     }
 }
 

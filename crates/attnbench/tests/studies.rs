@@ -143,51 +143,54 @@ fn a_study_is_trained_swapped_timed_and_told() {
     assert!(place.path("o.npy").is_file(), "{text}");
 }
 
-/// Processes are killed as they stand wherever they are; what they leave is gone on with.
+/// Epochs that a study has written so far, over all its trainings.
+fn epochs(out: &Path) -> usize {
+    let folders = std::fs::read_dir(out.join("trainings"))
+        .into_iter()
+        .flatten();
+    let lines = |folder: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(folder.path().join("epochs.jsonl"));
+        text.map_or(0, |text| text.lines().count())
+    };
+    folders.flatten().map(lines).sum()
+}
+
+/// Processes are killed wherever they are when so many epochs are written; what they leave is gone on with.
 #[test]
-#[cfg(unix)]
 fn a_killed_training_goes_on_to_the_same_bits() {
     let place = placed();
-    let sets = "--set latency={lengths=[]} --set training.epochs=12";
-    place.well(&format!("train shop.toml --out whole {sets}"));
-    let mut kills = 0;
-    for run in 0.. {
+    let request = |out: &str| {
+        format!("train shop.toml --out {out} --set latency={{lengths=[]}} --set training.epochs=20")
+    };
+    place.well(&request("whole"));
+    let out = place.path("broken");
+    for (n, written) in [1, 9, 19, 30, 48].into_iter().enumerate() {
         let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("attnbench"))
-            .args(format!("train shop.toml --out broken {sets}").split_whitespace())
+            .args(request("broken").split_whitespace())
             .current_dir(place.dir.path())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // Each run a little longer than the one before, so that in the end one comes to its end.
-        let until = Instant::now() + Duration::from_millis(60 + 45 * run);
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break Some(status);
-            }
-            if Instant::now() > until {
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        };
-        match status {
-            Some(status) => {
-                assert!(status.success());
-                break;
-            }
-            None => {
-                // SIGKILL.
-                child.kill().unwrap();
-                child.wait().unwrap();
-                kills += 1;
-            }
+        let begun = Instant::now();
+        while epochs(&out) < written {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "ended before it was killed"
+            );
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "no epoch for long"
+            );
         }
+        // Somewhere within the next epoch, at another place each time.
+        std::thread::sleep(Duration::from_micros(700 * n as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
-    assert!(kills > 2, "{kills} kills say little");
-    assert_eq!(
-        weights(&place.path("whole")),
-        weights(&place.path("broken"))
-    );
+    assert!(epochs(&out) < 60, "it was killed before its end");
+    place.well(&request("broken"));
+    assert_eq!(weights(&place.path("whole")), weights(&out));
 }
 
 #[test]
@@ -213,6 +216,8 @@ fn mistakes_are_told_where_they_are() {
         text.contains("no-such.tsv") && text.contains("ATTNBENCH_DATA"),
         "{text}"
     );
+    let text = place.fails(2, "train shop.toml --only nothing-like-it");
+    assert!(text.contains("sasrec-favor-8-seed0"), "{text}");
     let text = place.fails(2, "train no-such-study");
     assert!(text.contains("recommender-simulated"), "{text}");
     let text = place.fails(2, "recommend . --user 1");

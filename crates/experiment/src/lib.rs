@@ -20,6 +20,7 @@
 pub mod config;
 mod context;
 mod data;
+mod find;
 mod hash;
 mod identity;
 mod metrics;

@@ -1,6 +1,6 @@
 //! Everything into a folder.
 
-use crate::chart::charts;
+use crate::chart::{Chart, charts};
 use crate::context::Context;
 use crate::error::ReportError;
 use crate::files;
@@ -40,20 +40,29 @@ pub fn write_report(
     records: &[Record],
     context: &Context,
 ) -> Result<ReportFiles, ReportError> {
+    let charts = charts(records);
+    let text = page(records, &findings(records), &charts, context)?;
+    write_all(dir, &charts, &text)
+}
+
+/// The charts, then the page that belongs to them.
+pub(crate) fn write_all(
+    dir: &Path,
+    charts: &[Chart],
+    text: &str,
+) -> Result<ReportFiles, ReportError> {
     let folder = dir.join("charts");
     files::folder(&folder)?;
-    let charts = charts(records);
     let mut written = Vec::new();
-    for chart in &charts {
+    for chart in charts {
         let svg = folder.join(format!("{}.svg", chart.name()));
         files::replace_text(&svg, &chart.svg()?)?;
         let png = folder.join(format!("{}.png", chart.name()));
         chart.write_png(&png)?;
         written.extend([svg, png]);
     }
-    let text = page(records, &findings(records), &charts, context)?;
     let page = dir.join("report.html");
-    files::replace_text(&page, &text)?;
+    files::replace_text(&page, text)?;
     Ok(ReportFiles {
         page,
         charts: written,

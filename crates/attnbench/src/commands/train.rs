@@ -1,11 +1,12 @@
 //! `train`: a study of recommenders.
 
 use crate::failure::Failure;
+use crate::request::preset;
 use crate::study;
 use crate::study::Teller;
 use clap::Args;
-use experiment::Preset;
 use experiment::study::{StudyConfig, StudyOptions, run_study};
+use experiment::{Preset, studies};
 use std::path::{Path, PathBuf};
 
 /// Train recommenders on an interaction log and rank them, with any attention inside
@@ -39,6 +40,16 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = self.load()?;
+        if let Some(only) = &self.only {
+            let all = config.trainings();
+            if !all.iter().any(|training| training.matches(only)) {
+                let names: Vec<String> = all.iter().map(|training| training.folder()).collect();
+                return Err(Failure::request(
+                    format!("no training has `{only}` in its name"),
+                    format!("there are {}", names.join(", ")).as_str(),
+                ));
+            }
+        }
         let options = StudyOptions {
             out: self.out,
             fresh: self.fresh,
@@ -58,20 +69,7 @@ impl Train {
         if path.is_file() {
             return Ok(StudyConfig::load(path, &self.sets)?);
         }
-        let studies = experiment::studies();
-        if let Some(preset) = studies.iter().find(|p| p.name == self.config) {
-            return parse(preset, &self.sets);
-        }
-        let names: Vec<&str> = studies.iter().map(|p| p.name).collect();
-        let near = attention_variants::nearest(&self.config, &names);
-        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-        Err(Failure::Request {
-            what: format!(
-                "`{}` is neither a config file nor an embedded study",
-                self.config
-            ),
-            help: Some(format!("{near}embedded are {}", names.join(", "))),
-        })
+        parse(preset(&self.config, studies(), "study")?, &self.sets)
     }
 }
 

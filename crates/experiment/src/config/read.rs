@@ -115,17 +115,11 @@ fn histories(section: &Section<'_>, folder: Option<&Path>) -> Result<Histories, 
 /// A log relative to the config's folder, or else to `ATTNBENCH_DATA`.
 fn find_log(item: &Item<'_>, folder: Option<&Path>) -> Result<PathBuf, Fault> {
     let given = Path::new(item.text()?);
-    let near = folder.map_or_else(|| given.to_path_buf(), |folder| folder.join(given));
-    let data = std::env::var_os("ATTNBENCH_DATA").filter(|_| given.is_relative());
-    let data = data.map(|data| Path::new(&data).join(given));
-    let tried: Vec<PathBuf> = std::iter::once(near).chain(data).collect();
-    tried.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
-        let places: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
+    crate::find::find(given, folder).map_err(|tried| {
         let message = format!("`histories.log`: no file {}", given.display());
         Fault::new(item.span.clone(), message, "not found").help(format!(
-            "looked for {}; a relative path is taken from the config's folder, then from the folder in \
-             ATTNBENCH_DATA; `simulated` needs no file",
-            places.join(" and ")
+            "looked for {tried}; a relative path is taken from the config's folder, then from the folder in \
+             ATTNBENCH_DATA; `simulated` needs no file"
         ))
     })
 }

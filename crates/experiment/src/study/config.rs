@@ -1,6 +1,7 @@
 //! What a study declares: a log, models, trainings, and what they are asked afterwards.
 
 use super::data::DataConfig;
+use super::outcome::label;
 use crate::config::{ConfigError, Fault, Sources, overlay, parse};
 use recommender::model::{AttentionConfig, ModelConfig};
 use recommender::train::TrainConfig;
@@ -198,10 +199,13 @@ impl Training {
     /// `softmax, linear-elu`: the same for all seeds.
     #[must_use]
     pub fn label(&self) -> String {
-        match &self.variant {
-            Some(variant) => format!("{}, {variant}", self.name),
-            None => self.name.clone(),
-        }
+        label(&self.name, self.variant.as_deref())
+    }
+
+    /// Whether label or folder has a text in it.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.label().contains(text) || self.folder().contains(text)
     }
 
     /// `softmax-linear-elu-seed1`: its folder.

@@ -145,18 +145,9 @@ impl StudyData {
     }
 }
 
-/// A file beside the config, or else below `ATTNBENCH_DATA`.
 fn find(given: &Path, folder: Option<&Path>) -> Result<PathBuf, StudyDataError> {
-    let near = folder.map_or_else(|| given.to_path_buf(), |folder| folder.join(given));
-    let data = std::env::var_os("ATTNBENCH_DATA").filter(|_| given.is_relative());
-    let data = data.map(|data| Path::new(&data).join(given));
-    let tried: Vec<PathBuf> = std::iter::once(near).chain(data).collect();
-    if let Some(found) = tried.iter().find(|path| path.is_file()) {
-        return Ok(found.clone());
-    }
-    let places: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
-    Err(StudyDataError::Missing {
+    crate::find::find(given, folder).map_err(|tried| StudyDataError::Missing {
         path: given.into(),
-        tried: places.join(" and "),
+        tried,
     })
 }

@@ -89,10 +89,49 @@ impl RunInfo {
             training.training.epochs = 0;
             training
         };
+        // The same log may be found under another path.
+        let data = |info: &Self| DataConfig {
+            log: None,
+            ..info.data.clone()
+        };
         self.log_checksum == other.log_checksum
-            && self.data.holdout == other.data.holdout
+            && data(self) == data(other)
+            && self.evaluation == other.evaluation
             && of(self) == of(other)
     }
+}
+
+/// Something with a hash of the settings that it was made by.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    schema_version: u32,
+    settings: String,
+    what: T,
+}
+
+/// A hash of settings.
+pub(super) fn hash_of<S: Serialize>(settings: &S) -> String {
+    crate::hash::short([serde_json::to_string(settings).unwrap_or_default()])
+}
+
+/// What is kept in a file, where it was made by these settings.
+pub(super) fn kept<T: DeserializeOwned>(
+    path: &Path,
+    settings: &str,
+) -> Result<Option<T>, StoreError> {
+    let kept = read_json::<Kept<T>>(path)?;
+    let same = kept.filter(|kept| kept.settings == settings);
+    Ok(same.map(|kept| kept.what))
+}
+
+/// Keeps something until its settings change.
+pub(super) fn keep<T: Serialize>(path: &Path, settings: &str, what: &T) -> Result<(), StoreError> {
+    let kept = Kept {
+        schema_version: STUDY_SCHEMA_VERSION,
+        settings: settings.into(),
+        what,
+    };
+    write_json(path, &kept)
 }
 
 /// Writes a value as indented JSON, in one step.

@@ -54,6 +54,8 @@ pub struct LatencyPoint {
     pub p99_ms: f64,
     /// Every round's time.
     pub samples_ns: Vec<u64>,
+    /// Hash of all that was timed: points of other settings are timed anew.
+    pub settings: String,
 }
 
 const MS: f64 = 1e6;
@@ -210,5 +212,6 @@ fn point(
         p90_ms: summary.p90 / MS,
         p99_ms: summary.p99 / MS,
         samples_ns: samples.nanoseconds,
+        settings: String::new(),
     })
 }

@@ -106,14 +106,19 @@ pub struct Against {
     pub test: PairedTest,
 }
 
+/// A model's name, and that of the attention inside where one stands for it.
+pub(super) fn label(model: &str, variant: Option<&str>) -> String {
+    match variant {
+        Some(variant) => format!("{model}, {variant}"),
+        None => model.to_owned(),
+    }
+}
+
 impl Made {
     /// `softmax, linear-elu`: as its training's label.
     #[must_use]
     pub fn label(&self) -> String {
-        match &self.variant {
-            Some(variant) => format!("{}, {variant}", self.model),
-            None => self.model.clone(),
-        }
+        label(&self.model, self.variant.as_deref())
     }
 
     /// Counts, which learn nothing else.

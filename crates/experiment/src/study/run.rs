@@ -4,16 +4,16 @@ use super::config::{StudyConfig, Training};
 use super::data::StudyData;
 use super::error::StudyError;
 use super::folder::{
-    LATENCY, RECORDS, RunInfo, STUDY, SUMMARY, StudyInfo, make, read_json, read_lines, write_json,
-    write_lines,
+    LATENCY, RECORDS, RunInfo, STUDY, SUMMARY, StudyInfo, hash_of, keep, kept, make, read_json,
+    read_lines, write_json, write_lines,
 };
 use super::judge::Judge;
 use super::latency::{self, LatencyPoint};
-use super::outcome::{Against, Made, Outcome, Ranked, STUDY_SCHEMA_VERSION};
+use super::outcome::{Against, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION};
 use super::progress::{StudyEvent, StudyProgress};
 use super::swap::{Base, swap};
 use super::table::table;
-use super::train::{Place, finished, train};
+use super::train::{Place, Trained, finished, train};
 use crate::context::Context;
 use crate::store::{StoreError, replace};
 use recommender::Split;
@@ -95,17 +95,18 @@ pub fn run_study(
         threads,
     };
     let all = work.trainings(options.only.as_deref());
-    let done = all.iter().filter(|(run, folder)| {
-        let result = finished(run, folder);
-        result.is_ok_and(|result| result.is_some())
-    });
+    let mut known = 0;
+    for (run, folder) in &all {
+        known += usize::from(finished(run, folder)?.is_some());
+    }
     progress.event(&StudyEvent::Started {
         dir: &dir,
         log: &info.log.2,
         trainings: all.len(),
-        finished: done.count(),
+        finished: known,
     });
-    let mut rows = work.floors(progress)?;
+    work.floors(progress)?;
+    let mut whole = options.only.is_none();
     for (index, (run, folder)) in all.iter().enumerate() {
         let place = Place {
             info: run,
@@ -113,21 +114,13 @@ pub fn run_study(
             of: all.len(),
             folder,
         };
-        let was_there = finished(run, folder)?.is_some();
-        let Some(ranked) = train(&place, (&data, &split), &judge, threads, progress)? else {
-            continue;
-        };
-        if !was_there {
-            progress.event(&StudyEvent::Evaluated {
-                outcome: &ranked.outcome,
-            });
-        }
-        rows.push(ranked);
-        work.write(&rows)?;
+        let ended = train(&place, (&data, &split), &judge, threads, progress)?;
+        whole &= ended == Trained::Here;
+        work.write()?;
     }
-    rows.extend(work.swaps(progress)?);
-    let outcomes = work.write(&rows)?;
-    let latency = work.latency(options.only.is_none(), progress)?;
+    work.swaps(whole, progress)?;
+    let outcomes = work.write()?;
+    let latency = work.latency(whole, progress)?;
     progress.event(&StudyEvent::Finished { dir: &dir });
     Ok(StudyResults {
         dir,
@@ -167,11 +160,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn trainings(&self, only: Option<&str>) -> Vec<(RunInfo, PathBuf)> {
-        let chosen = |training: &Training| {
-            only.is_none_or(|only| {
-                training.label().contains(only) || training.folder().contains(only)
-            })
-        };
+        let chosen = |training: &Training| only.is_none_or(|only| training.matches(only));
         let all = self.config.trainings().into_iter().filter(chosen);
         all.map(|training| {
             let folder = self.folder(&training);
@@ -197,13 +186,18 @@ impl Work<'_> {
         }
     }
 
-    /// Popularity and item neighbourhoods.
+    /// Popularity and item neighbourhoods, where they are wanted.
     fn floors(&self, progress: &mut dyn StudyProgress) -> Result<Vec<Ranked>, StudyError> {
         if !self.config.evaluation.floors {
             return Ok(Vec::new());
         }
         let path = self.dir.join("floors.json");
-        if let Some(rows) = read_json(&path)? {
+        let settings = hash_of(&(
+            &self.config.evaluation,
+            self.split.holdout(),
+            self.data.log.checksum(),
+        ));
+        if let Some(rows) = kept(&path, &settings)? {
             return Ok(rows);
         }
         let popular = Popularity::fit(self.split);
@@ -212,55 +206,66 @@ impl Work<'_> {
             self.judge.ranked(&popular, Made::floor("popularity"))?,
             self.judge.ranked(&neighbours, Made::floor("item-kNN"))?,
         ];
-        for row in &rows {
-            progress.event(&StudyEvent::Evaluated {
-                outcome: &row.outcome,
-            });
-        }
-        write_json(&path, &rows)?;
+        tell(&rows, progress);
+        keep(&path, &settings, &rows)?;
         Ok(rows)
     }
 
-    fn swaps(&self, progress: &mut dyn StudyProgress) -> Result<Vec<Ranked>, StudyError> {
+    /// Each variant in the place of the base's attention; only what is there already, where not all is `wanted`.
+    fn swaps(
+        &self,
+        wanted: bool,
+        progress: &mut dyn StudyProgress,
+    ) -> Result<Vec<Ranked>, StudyError> {
         let Some(config) = &self.config.swap else {
             return Ok(Vec::new());
         };
         let Some(training) = self.reference(&config.model) else {
             return Ok(Vec::new());
         };
-        let folder = self.folder(&training);
-        if finished(&self.describe(training.clone()), &folder)?.is_none() {
+        let (info, folder) = (self.describe(training.clone()), self.folder(&training));
+        if finished(&info, &folder)?.is_none() {
             return Ok(Vec::new());
         }
         let base = Base {
             training: &training,
             folder: &folder,
         };
-        let mut rows = Vec::new();
+        let mut all = Vec::new();
         for (name, variant) in &self.config.variants {
-            let own = training.model.attention();
-            if own == Some(&variant.attention(name)) {
+            let attention = variant.attention(name);
+            if training.model.attention() == Some(&attention) {
                 continue;
             }
             let place = self.dir.join("swaps").join(name);
-            let was_there = place.exists();
-            let given = (name.as_str(), variant);
-            let place = (place.as_path(), self.threads);
-            let swapped = swap(
-                &base,
-                given,
-                config,
-                (self.data, self.split),
-                self.judge,
-                place,
-            )?;
-            for row in swapped.iter().filter(|_| !was_there) {
-                progress.event(&StudyEvent::Evaluated {
-                    outcome: &row.outcome,
-                });
-            }
-            rows.extend(swapped);
+            let path = place.join("result.json");
+            let settings = hash_of(&(&info, &attention, config.fine_tune));
+            let rows = match kept(&path, &settings)? {
+                Some(rows) => rows,
+                None if !wanted => continue,
+                None => {
+                    let given = (name.as_str(), variant);
+                    let data = (self.data, self.split);
+                    let rows = swap(&base, given, config, data, self.judge, self.threads)?;
+                    tell(&rows, progress);
+                    make(&place)?;
+                    keep(&path, &settings, &rows)?;
+                    rows
+                }
+            };
+            all.extend(rows);
         }
+        Ok(all)
+    }
+
+    /// Every row that there is, whoever made it: floors, trainings, swaps.
+    fn rows(&self) -> Result<Vec<Ranked>, StudyError> {
+        let mut rows = self.floors(&mut ())?;
+        for (run, folder) in self.trainings(None) {
+            // Trainings of other settings are refused when it is their turn.
+            rows.extend(finished(&run, &folder).ok().flatten());
+        }
+        rows.extend(self.swaps(false, &mut ())?);
         Ok(rows)
     }
 
@@ -275,11 +280,12 @@ impl Work<'_> {
     }
 
     /// Every row with its comparison, on disk.
-    fn write(&self, rows: &[Ranked]) -> Result<Vec<Outcome>, StudyError> {
+    fn write(&self) -> Result<Vec<Outcome>, StudyError> {
+        let rows = self.rows()?;
         let mut outcomes = Vec::with_capacity(rows.len());
-        for row in rows {
+        for row in &rows {
             let mut outcome = row.outcome.clone();
-            outcome.against = self.against(row, rows)?;
+            outcome.against = self.against(row, &rows)?;
             outcomes.push(outcome);
         }
         write_lines(&self.dir.join(RECORDS), &outcomes)?;
@@ -296,7 +302,8 @@ impl Work<'_> {
         let own = super::train::variant_of(&reference);
         let is_it = |other: &&Ranked| {
             let other = &other.outcome.made;
-            other.model == made.model && other.seed == made.seed && other.variant == own
+            other.origin == Origin::Trained
+                && (&other.model, other.seed, &other.variant) == (&made.model, made.seed, &own)
         };
         let other = rows
             .iter()
@@ -317,13 +324,10 @@ impl Work<'_> {
         progress: &mut dyn StudyProgress,
     ) -> Result<Vec<LatencyPoint>, StudyError> {
         let path = self.dir.join(LATENCY);
-        let known: Vec<LatencyPoint> = read_lines(&path)?;
-        let Some(config) = self.config.latency.as_ref().filter(|_| wanted) else {
-            return Ok(known);
+        let mut known: Vec<LatencyPoint> = read_lines(&path)?;
+        let Some(config) = &self.config.latency else {
+            return Ok(Vec::new());
         };
-        if !known.is_empty() {
-            return Ok(known);
-        }
         let mut one_each: Vec<Training> = Vec::new();
         for training in self.config.trainings() {
             if !one_each.iter().any(|t| t.label() == training.label()) {
@@ -334,16 +338,32 @@ impl Work<'_> {
             0 => self.threads,
             threads => threads,
         };
+        let settings = hash_of(&(config, &one_each, threads, self.data.log.checksum()));
+        known.retain(|point| point.settings == settings);
+        if !wanted || !known.is_empty() {
+            return Ok(known);
+        }
         let mut tell = |what: &str| progress.event(&StudyEvent::Timing { what });
-        let points = latency::time(
+        let mut points = latency::time(
             config,
             &one_each,
             (self.data, self.split),
             threads,
             &mut tell,
         )?;
+        for point in &mut points {
+            point.settings.clone_from(&settings);
+        }
         write_lines(&path, &points)?;
         Ok(points)
+    }
+}
+
+fn tell(rows: &[Ranked], progress: &mut dyn StudyProgress) {
+    for row in rows {
+        progress.event(&StudyEvent::Evaluated {
+            outcome: &row.outcome,
+        });
     }
 }
 

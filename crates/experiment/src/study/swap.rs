@@ -6,7 +6,7 @@
 use super::config::{SwapConfig, Training, VariantEntry};
 use super::data::StudyData;
 use super::error::StudyError;
-use super::folder::{MODEL, make, read_json, write_json};
+use super::folder::MODEL;
 use super::judge::Judge;
 use super::outcome::{Made, Origin, Ranked};
 use super::train::begin;
@@ -20,19 +20,15 @@ pub(super) struct Base<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// The rows of one variant in the place of the base's attention, from `folder` where they are there.
+/// The rows of one variant in the place of the base's attention.
 pub(super) fn swap(
     base: &Base<'_>,
     (name, variant): (&str, &VariantEntry),
     config: &SwapConfig,
     (data, split): (&StudyData, &Split<'_>),
     judge: &Judge<'_>,
-    (folder, threads): (&Path, usize),
+    threads: usize,
 ) -> Result<Vec<Ranked>, StudyError> {
-    let path = folder.join("result.json");
-    if let Some(rows) = read_json::<Vec<Ranked>>(&path)? {
-        return Ok(rows);
-    }
     let mut theirs = begin(base.training, data, threads)?;
     let label = format!("{} with {name}", base.training.label());
     let fault = || StudyError::train(&label);
@@ -71,7 +67,5 @@ pub(super) fn swap(
         let made = made(&trainer, Origin::FineTuned, seconds, loss);
         rows.push(judge.model(&trainer, made)?);
     }
-    make(folder)?;
-    write_json(&path, &rows)?;
     Ok(rows)
 }

@@ -64,28 +64,35 @@ pub(super) fn finished(info: &RunInfo, folder: &Path) -> Result<Option<Ranked>, 
     Ok(result.filter(|_| done))
 }
 
+/// Where a training has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trained {
+    /// Its result is in its folder.
+    Here,
+    /// Another process is at it.
+    Elsewhere,
+}
+
 /// Trains to the end, from the last checkpoint where there is one, and evaluates.
-///
-/// `None` where another process is at it.
 pub(super) fn train(
     place: &Place<'_>,
     (data, split): (&StudyData, &Split<'_>),
     judge: &Judge<'_>,
     threads: usize,
     progress: &mut dyn StudyProgress,
-) -> Result<Option<Ranked>, StudyError> {
+) -> Result<Trained, StudyError> {
     let (info, folder) = (place.info, place.folder);
     let label = info.training.label();
     make(folder)?;
     let _lock = match Lock::take(folder) {
         Err(StoreError::Locked { .. }) => {
             progress.event(&StudyEvent::Busy { label: &label });
-            return Ok(None);
+            return Ok(Trained::Elsewhere);
         }
         lock => lock?,
     };
-    if let Some(ranked) = finished(info, folder)? {
-        return Ok(Some(ranked));
+    if finished(info, folder)?.is_some() {
+        return Ok(Trained::Here);
     }
     let mut trainer = begin(&info.training, data, threads)?;
     let fault = || StudyError::train(&label);
@@ -133,7 +140,10 @@ pub(super) fn train(
     };
     let ranked = judge.model(&trainer, made)?;
     write_json(&folder.join(RESULT), &ranked)?;
-    Ok(Some(ranked))
+    progress.event(&StudyEvent::Evaluated {
+        outcome: &ranked.outcome,
+    });
+    Ok(Trained::Here)
 }
 
 /// What a training's attention is called in tables.

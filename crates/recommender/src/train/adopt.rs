@@ -1,6 +1,5 @@
 //! What one training has learned, as where another begins.
 
-use super::checkpoint::set;
 use super::error::TrainError;
 use super::trainer::Trainer;
 
@@ -14,17 +13,18 @@ impl Trainer {
     /// # Errors
     /// candle's.
     pub fn adopt(&mut self, other: &Self) -> Result<Vec<&str>, TrainError> {
-        let mut left = Vec::new();
-        for (name, var) in self.names.iter().zip(&self.learned) {
+        let (mut values, mut left) = (Vec::new(), Vec::new());
+        for (n, (name, var)) in self.names.iter().zip(&self.learned).enumerate() {
             let theirs = other.names.iter().position(|known| known == name);
             let theirs = theirs
                 .map(|n| &other.learned[n])
                 .filter(|theirs| theirs.dims() == var.dims());
-            match theirs {
-                Some(theirs) => set(var, &attention_candle::floats(theirs)?)?,
-                None => left.push(name.as_str()),
+            if theirs.is_none() {
+                left.push(n);
             }
+            values.push(attention_candle::floats(theirs.unwrap_or(var))?.to_vec());
         }
-        Ok(left)
+        self.set_learned(&values)?;
+        Ok(left.into_iter().map(|n| self.names[n].as_str()).collect())
     }
 }

@@ -137,3 +137,17 @@ fn features_of_another_catalogue_or_none_at_all_are_refused() {
     let mut without = Trainer::new(model(), ITEMS, config, engine).unwrap();
     assert!(without.epoch(&[&[1u32, 2][..]]).err().is_some_and(setting));
 }
+
+#[test]
+fn a_model_that_takes_over_what_another_learned_scores_as_it_does() {
+    let (histories, features) = halves(20);
+    let histories = views(&histories);
+    let mut theirs = with_features(&features, Loss::Softmax, 1);
+    losses_of(&mut theirs, &histories, 2);
+    let mut own = with_features(&features, Loss::Softmax, 1);
+    let before = scores(&own, &histories[..5]);
+    assert!(own.adopt(&theirs).unwrap().is_empty());
+    let after = scores(&own, &histories[..5]);
+    assert_ne!(before, after);
+    assert_eq!(after, scores(&theirs, &histories[..5]));
+}

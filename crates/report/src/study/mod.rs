@@ -7,8 +7,7 @@ pub use sentences::study_sentences;
 
 use crate::chart::ranking_charts;
 use crate::error::ReportError;
-use crate::files;
-use crate::write::ReportFiles;
+use crate::write::{ReportFiles, write_all};
 use experiment::study::StudyResults;
 use recommender::Metric;
 
@@ -19,22 +18,6 @@ use recommender::Metric;
 /// [`ReportError::Draw`] and [`ReportError::Page`] where drawing or filling in fails.
 pub fn write_study(study: &StudyResults, metric: Metric) -> Result<ReportFiles, ReportError> {
     let charts = ranking_charts(study, metric);
-    let folder = study.dir.join("charts");
-    let mut written = Vec::new();
-    if !charts.is_empty() {
-        files::folder(&folder)?;
-    }
-    for chart in &charts {
-        let svg = folder.join(format!("{}.svg", chart.name()));
-        files::replace_text(&svg, &chart.svg()?)?;
-        let png = folder.join(format!("{}.png", chart.name()));
-        chart.write_png(&png)?;
-        written.extend([svg, png]);
-    }
-    let page = study.dir.join("report.html");
-    files::replace_text(&page, &page::page(study, metric, &charts)?)?;
-    Ok(ReportFiles {
-        page,
-        charts: written,
-    })
+    let text = page::page(study, metric, &charts)?;
+    write_all(&study.dir, &charts, &text)
 }
