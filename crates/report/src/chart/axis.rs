@@ -184,14 +184,23 @@ fn ticks_by(values: Vec<f64>, label: impl Fn(f64) -> String) -> Vec<Tick> {
 }
 
 fn plain(value: f64) -> String {
-    // Ticks are one digit and zeros: no digits are lost.
-    let text = significant(value, 1);
-    text.trim_end_matches(".0").to_string()
+    // Ticks are at most three digits and zeros: none is lost.
+    let text = significant(value, 3);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    }
 }
 
 /// Ticks of a time in milliseconds.
 pub(crate) fn time_ticks(low: f64, high: f64) -> Vec<Tick> {
-    ticks_by(decade_values(low, high, 1.6), |ms| {
+    // On a short stretch the round values of a decade are too few to read anything off.
+    let values = if high < 5.0 * low {
+        even_values(low, high)
+    } else {
+        decade_values(low, high, 1.6)
+    };
+    ticks_by(values, |ms| {
         if ms >= 999.0 {
             format!("{} s", plain(ms / 1000.0))
         } else if ms >= 0.0999 {
@@ -200,6 +209,17 @@ pub(crate) fn time_ticks(low: f64, high: f64) -> Vec<Tick> {
             format!("{} µs", plain(ms * 1000.0))
         }
     })
+}
+
+/// Round values at even steps, four to nine of them.
+fn even_values(low: f64, high: f64) -> Vec<f64> {
+    let least = (high - low) / 9.0;
+    let decade = 10f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * decade);
+    let step = steps.into_iter().find(|step| *step >= least);
+    let step = step.unwrap_or(least);
+    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+    (first..=last).map(|n| n as f64 * step).collect()
 }
 
 /// Ticks of a relative error.

@@ -17,6 +17,9 @@ const READING: &str = "A point is an attention in the same model: to the right w
      the exact one, which was then replaced without training on. Bars are 95 % intervals, upright by bootstrap over \
      users, which holds what differs between users and not what differs between seeds.";
 
+/// Points of a variant that are nearer than this share a name.
+const ONE_NAME: f64 = 40.0;
+
 /// A variant of a model, at one latency.
 struct Mark<'a> {
     name: &'a str,
@@ -197,7 +200,15 @@ fn draw_marks(scene: &mut Scene, panel: &Panel, marks: &[Mark<'_>], styles: &Sty
         .into_iter()
         .zip(marks)
         .partition(|(_, mark)| !mark.swapped);
-    let order: Vec<Label<'_>> = trained.into_iter().chain(swapped).map(|(l, _)| l).collect();
+    let near = |a: &Label<'_>, b: &Label<'_>| {
+        a.text == b.text && (a.at.0 - b.at.0).hypot(a.at.1 - b.at.1) < ONE_NAME
+    };
+    let mut order: Vec<Label<'_>> = trained.into_iter().map(|(label, _)| label).collect();
+    for (label, _) in swapped {
+        if !order.iter().any(|other| near(other, &label)) {
+            order.push(label);
+        }
+    }
     draw_labels(scene, panel, &order, taken);
 }
 

@@ -91,8 +91,8 @@ pub(super) fn page(
         };
         let variant = point.variant.clone().unwrap_or_default();
         let events = point.length.to_string();
-        let median = format!("{:.2} ms", point.median_ms);
-        let high = format!("{:.2} ms", point.p99_ms);
+        let median = format!("{:.3} ms", point.median_ms);
+        let high = format!("{:.3} ms", point.p99_ms);
         [
             format!("{}, {variant}", point.model),
             what,
