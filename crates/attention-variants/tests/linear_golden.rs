@@ -13,10 +13,6 @@ use std::fmt::Write;
 /// What an answer in f32 may differ by, unless PyTorch's own f32 is worse than a third of it.
 const BOUND: f64 = 2e-6;
 
-/// The same for the delta rule, whose gradients pass through a triangular solve in f32: 2.2e-6 was seen
-/// where most rows see nothing.
-const DELTA_RULE: f64 = 2.5e-6;
-
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
 const WHOLE: usize = 200;
 const FIRST_CHECK: u64 = 100;
@@ -75,13 +71,8 @@ fn input(number: u64, shape: (usize, usize, usize, usize)) -> Array4<f32> {
 }
 
 impl Answer {
-    fn bound(&self, variant: &str) -> f64 {
-        let least = if variant.ends_with("deltanet") {
-            DELTA_RULE
-        } else {
-            BOUND
-        };
-        least.max(3.0 * self.single)
+    fn bound(&self) -> f64 {
+        BOUND.max(3.0 * self.single)
     }
 
     /// The relative error of the stored entries, or that which the products show if it is larger.
@@ -185,7 +176,7 @@ impl Case {
                 .get(name)
                 .ok_or(format!("no {name} is known"))?;
             let got = tensor.ok_or(format!("{name} is not contiguous"))?;
-            errors.push((name.into(), answer.error(got), answer.bound(&self.variant)));
+            errors.push((name.into(), answer.error(got), answer.bound()));
             Ok::<(), String>(())
         };
         attention

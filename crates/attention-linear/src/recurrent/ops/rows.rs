@@ -6,8 +6,10 @@ use super::{CHUNK, Ops, extent};
 use attention::simd::{self, Block, Kernel, Vector, dispatch, prefetch_rows};
 use ndarray::ArrayView2;
 
-/// Added to the squares of a row before the root: a zero row stays zero.
-pub(crate) const UNIT_FLOOR: f32 = 1e-6;
+/// Added to the squares of a row before the root: a zero row stays zero and its gradient finite. It is so little
+/// that rows longer than 1e-3 do not notice it; the 1e-6 of public code shows in f32 already where they are of
+/// length 1.
+pub(crate) const UNIT_FLOOR: f32 = 1e-12;
 
 impl Ops {
     /// Row r of `to` = factors[r] times row r of `from`; rows are `row` floats apart.
