@@ -9,6 +9,7 @@ use crate::numeric::add;
 use crate::ordered::ordered;
 use crate::tape::Node;
 use crate::tensor::{input, like, output, rows};
+use attention::Scratch;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 use tile::Tile;
@@ -149,7 +150,8 @@ impl Full {
         mut dh: Option<&mut [f32]>,
     ) -> (f64, Vec<f32>) {
         let mut ditems = vec![0.0; if dh.is_some() { items.len() } else { 0 }];
-        let mut tile = Tile::new(items, self.width);
+        let mut scratch = Scratch::new();
+        let mut tile = Tile::new(items, self.width, &mut scratch);
         let mut total = 0.0;
         let block = tile::POSITIONS * self.width;
         let parts = h.chunks(block).zip(targets.chunks(tile::POSITIONS));

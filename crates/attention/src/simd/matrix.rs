@@ -154,6 +154,16 @@ impl<V: Vector> Finish<V> for End {
             // SAFETY: the trait's contract.
             return unsafe { self.add().finish(sums, row, column) };
         }
+        if column + C * V::LANES <= self.width {
+            // By reference, so that the loops unroll and sums stay in registers.
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, sum) in sums.iter().enumerate() {
+                    // SAFETY: the trait's contract.
+                    unsafe { sum.store(self.to.at(row + r, column + c * V::LANES)) }
+                }
+            }
+            return;
+        }
         let mut lanes = [0.0; LINE];
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {

@@ -95,6 +95,19 @@ impl<V: Vector> Finish<V> for Add {
         row: usize,
         column: usize,
     ) {
+        if column + C * V::LANES <= self.width {
+            // By reference, so that the loops unroll and sums stay in registers.
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, sum) in sums.iter().enumerate() {
+                    // SAFETY: the trait's contract.
+                    unsafe {
+                        let to = self.to.at(row + r, column + c * V::LANES);
+                        V::load(to).add(*sum).store(to);
+                    }
+                }
+            }
+            return;
+        }
         let mut lanes = [0.0; MOST_LANES];
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
