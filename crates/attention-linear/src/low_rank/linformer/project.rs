@@ -1,16 +1,35 @@
 //! K̂ = E·K and V̂ = F·V.
 
-use crate::low_rank::kernels::{Ending, cut, left, product, right, whole};
+use crate::low_rank::kernels::{Ending, copy, cut, left, product, right, whole};
 use crate::low_rank::memory::{Shelf, block};
 use crate::low_rank::pieces::{Piece, TOKENS, keys, pieces, slots};
 use crate::low_rank::summary::{Sizes, Summary, sum_pieces};
+use attention::simd::matrix::padded;
 use attention::simd::{Block, Isa, Target};
 use attention::{Problem, Workers};
 use ndarray::Axis;
 
+/// Columns of E or F that are packed at once, at most. Each row of them lies in a page of its own, which takes
+/// longer to find than a few lines take to read.
+const COLUMNS: usize = 512;
+
+/// Floats of a pack, about: a fraction of an L2 cache.
+const PACK: usize = 32 * 1024;
+
+/// Columns that are packed at once for m rows.
+fn columns(m: usize) -> usize {
+    (PACK / m.max(1) / TOKENS * TOKENS).clamp(TOKENS, COLUMNS)
+}
+
+/// Floats from one packed row to the next: a line more than the columns, since rows that lie whole powers of two
+/// apart would share few lines of the cache.
+fn packed_row(m: usize) -> usize {
+    columns(m) + padded(1)
+}
+
 /// Working memory of one worker, in floats.
 pub(super) fn floats(sizes: Sizes) -> usize {
-    TOKENS * (sizes.m + sizes.dp().max(sizes.dvp()))
+    sizes.m * packed_row(sizes.m) + TOKENS * sizes.dp().max(sizes.dvp())
 }
 
 /// E or F by its entries: row r, position j of a key head.
@@ -165,23 +184,32 @@ unsafe fn add_projected(
     to: Target,
     work: *mut f32,
 ) {
-    let mut token = 0;
-    while token < tokens.rows {
-        let rows = (tokens.rows - token).min(TOKENS);
+    let packed = Target {
+        data: work,
+        row: packed_row(m),
+    };
+    let steps = (0..tokens.rows).step_by(columns(m));
+    for first in steps {
+        let width = (tokens.rows - first).min(columns(m));
         // SAFETY: the caller's.
         unsafe {
-            // Rows that lie far apart are fetched slowly in the steps of a product.
             let columns = Block {
-                at: projection.at.add(token),
-                width: rows,
+                at: projection.at.add(first),
+                width,
                 ..projection
             };
-            let packed = whole(isa, columns, work);
-            let tokens = cut(tokens, token, rows);
-            let x = whole(isa, tokens, work.add(m * TOKENS));
-            let add = Ending::add(to, tokens.width);
-            product(isa, left(packed), right(x), (m, rows, tokens.width), add);
+            copy(isa, columns, packed);
+            for token in (0..width).step_by(TOKENS) {
+                let rows = (width - token).min(TOKENS);
+                let columns = Target {
+                    data: packed.data.add(token),
+                    ..packed
+                };
+                let tokens = cut(tokens, first + token, rows);
+                let x = whole(isa, tokens, work.add(m * packed.row));
+                let add = Ending::add(to, tokens.width);
+                product(isa, left(columns), right(x), (m, rows, tokens.width), add);
+            }
         }
-        token += rows;
     }
 }
