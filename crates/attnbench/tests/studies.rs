@@ -218,11 +218,16 @@ fn mistakes_are_told_where_they_are() {
     );
     let text = place.fails(2, "train shop.toml --only nothing-like-it");
     assert!(text.contains("sasrec-favor-8-seed0"), "{text}");
+    let text = place.fails(2, "train shop.toml --only favor-8 --only blocked-seed0");
+    assert!(
+        text.contains("no training is called `blocked-seed0`"),
+        "{text}"
+    );
     let text = place.fails(2, "train no-such-study");
     assert!(text.contains("recommender-simulated"), "{text}");
     let text = place.fails(2, "recommend . --user 1");
     assert!(text.contains("training.json"), "{text}");
-    place.well("train shop.toml --out out --set training.epochs=1 --only blocked-seed0");
+    place.well("train shop.toml --out out --set training.epochs=1 --only sasrec-blocked-seed0");
     let text = place.fails(
         2,
         "recommend out/trainings/sasrec-blocked-seed0 --user nobody",
