@@ -55,7 +55,14 @@ fn weights(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn a_study_is_trained_swapped_timed_and_told() {
     let place = placed();
-    let text = place.well("train shop.toml --out out");
+    let output = place.run("train shop.toml --out out");
+    let (text, told) = texts(&output);
+    let lines = |what: &str| told.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (lines("  epoch "), lines("step ")),
+        (3 * 3, 0),
+        "a line an epoch where nobody looks on\n{told}"
+    );
     assert!(text.starts_with("test part of leave-one-out"), "{text}");
     for row in [
         "popularity ",

@@ -17,6 +17,7 @@ mod judge;
 mod latency;
 mod open;
 mod outcome;
+mod pace;
 mod progress;
 mod run;
 mod select;

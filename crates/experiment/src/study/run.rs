@@ -248,7 +248,15 @@ impl Work<'_> {
                 None => {
                     let given = (name.as_str(), variant);
                     let data = (self.data, self.split);
-                    let rows = swap(&base, given, config, data, self.judge, self.threads)?;
+                    let rows = swap(
+                        &base,
+                        given,
+                        config,
+                        data,
+                        self.judge,
+                        self.threads,
+                        progress,
+                    )?;
                     tell(&rows, progress);
                     make(&place)?;
                     keep(&path, &settings, &rows)?;
