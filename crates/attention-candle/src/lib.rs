@@ -9,7 +9,7 @@
 //! | op | why candle's own will not do |
 //! |---|---|
 //! | [`Attend`] | materialises the scores, or has no backward |
-//! | [`layer_norm`] | the fast one keeps no gradients and does not say so |
+//! | [`layer_norm`], [`LayerNorm`] | the fast one keeps no gradients and does not say so |
 //! | [`Affine`] | four nodes and three copies for a product, a bias, an activation and dropout |
 //! | [`dropout()`] | its generator cannot be seeded on a CPU |
 //! | [`gather`] | its scatter-add runs on one thread, and dropout and positions come apart |
@@ -59,7 +59,7 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gather::{Embed, gather, scatter_add};
 pub use gru::gru;
-pub use layer_norm::layer_norm;
+pub use layer_norm::{LayerNorm, layer_norm};
 pub use loss::{Objective, SKIP, logits, sampled_loss, softmax_loss};
 pub use ordered::ordered;
 pub use tape::Tape;

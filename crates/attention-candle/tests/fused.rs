@@ -3,7 +3,9 @@
 mod support;
 
 use attention::dropout::Dropout;
-use attention_candle::{Activation, Affine, Drop, Embed, Error, dropout, gather, layer_norm};
+use attention_candle::{
+    Activation, Affine, Drop, Embed, Engine, Error, LayerNorm, dropout, gather, layer_norm,
+};
 use candle_core::{D, DType, Device, Tensor, Var};
 use support::{agree, engine, numbers, values};
 
@@ -33,6 +35,26 @@ fn layer_norm_has_its_gradients() {
         |engine, v| layer_norm(engine, &v[0], &v[1], 1e-8).unwrap(),
         |v| norm(&v[0], &v[1], 1e-8),
     );
+}
+
+#[test]
+fn layer_norm_has_its_gradients_behind_an_activation_and_beside_a_residual() {
+    let (x, weight) = (numbers(11, (ROWS, 50), 2.0), numbers(12, (2, 50), 1.0));
+    let residual = numbers(13, (ROWS, 50), 1.0);
+    let relu = |engine: &Engine| LayerNorm::new(engine, 1e-8).with_activation(Activation::Relu);
+    agree(
+        &[&x, &weight],
+        |engine, v| relu(engine).forward(&v[0], &v[1]).unwrap(),
+        |v| norm(&v[0], &v[1], 1e-8).relu().unwrap(),
+    );
+    agree(
+        &[&x, &weight, &residual],
+        |engine, v| relu(engine).forward_onto(&v[2], &v[0], &v[1]).unwrap(),
+        |v| (norm(&v[0], &v[1], 1e-8).relu().unwrap() + v[2].as_tensor()).unwrap(),
+    );
+    let odd = numbers(14, (ROWS, 49), 1.0);
+    let refused = relu(&engine(1)).forward_onto(&odd, &x, &weight);
+    assert!(matches!(refused, Err(Error::Shape { .. })));
 }
 
 /// What a fused dropout kept, as factors in f64.

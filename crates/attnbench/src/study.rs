@@ -8,6 +8,7 @@ use experiment::study::{Origin, Outcome, StudyEvent, StudyProgress, StudyResults
 use indicatif::ProgressBar;
 use recommender::Metric;
 use report::{study_sentences, write_study};
+use std::time::Duration;
 
 /// As many as asked for, or all.
 pub(crate) fn threads(asked: usize) -> usize {
@@ -23,6 +24,8 @@ pub(crate) struct Teller {
     bar: Option<ProgressBar>,
     metric: Metric,
     title: String,
+    /// What the last epoch came to.
+    last: String,
 }
 
 impl Teller {
@@ -32,11 +35,20 @@ impl Teller {
             bar: bar(),
             metric,
             title: String::new(),
+            last: String::new(),
         }
     }
 
     fn say(&self, text: &str) {
         say(self.bar.as_ref(), text);
+    }
+
+    /// Writes beside the bar. What changes comes first: a narrow terminal cuts the rest.
+    fn show(&self, at: &str, left: Duration) {
+        if let Some(bar) = &self.bar {
+            let left = duration(left);
+            bar.set_message(format!("{at}, {left} left; {}{}", self.title, self.last));
+        }
     }
 }
 
@@ -68,11 +80,30 @@ impl StudyProgress for Teller {
                 done,
             } => {
                 self.title = format!("[{}/{of}] {label}, seed {seed}", index + 1);
+                self.last.clear();
                 let from = match done {
                     0 => String::new(),
                     n => format!(", going on after epoch {n}"),
                 };
                 self.say(&format!("{}: {parameters} parameters{from}", self.title));
+            }
+            StudyEvent::FineTuning { label } => {
+                self.title = format!("{label}, swapped in and fine-tuned");
+                self.last.clear();
+            }
+            StudyEvent::Step {
+                epoch,
+                epochs,
+                step,
+                steps,
+                left,
+            } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(epochs * steps);
+                    bar.set_position((epoch - 1) * steps + step);
+                    let at = format!("epoch {epoch}/{epochs}, step {step}/{steps}");
+                    self.show(&at, *left);
+                }
             }
             StudyEvent::Epoch {
                 row,
@@ -86,21 +117,16 @@ impl StudyProgress for Teller {
                     });
                     format!(", {} {value:.4}{best}", self.metric)
                 });
-                let text = format!(
-                    "epoch {}/{of}: loss {:.4}, val_loss {:.4}{metric}; {:.1} s an epoch, {} left",
-                    row.epoch,
-                    row.loss,
-                    row.val_loss,
-                    row.seconds,
-                    duration(*left)
-                );
-                match &self.bar {
-                    Some(bar) => {
-                        bar.set_length(*of as u64);
-                        bar.set_position(row.epoch);
-                        bar.set_message(format!("{}, {text}", self.title));
-                    }
-                    None => self.say(&format!("  {text}")),
+                let losses = format!("loss {:.4}, val_loss {:.4}{metric}", row.loss, row.val_loss);
+                self.last = format!("; after {}: {losses}", row.epoch);
+                let at = format!("epoch {}/{of}", row.epoch);
+                if self.bar.is_some() {
+                    self.show(&at, *left);
+                } else {
+                    let (seconds, left) = (row.seconds, duration(*left));
+                    self.say(&format!(
+                        "  {at}: {losses}; {seconds:.1} s an epoch, {left} left"
+                    ));
                 }
             }
             StudyEvent::Busy { label } => {
@@ -183,4 +209,65 @@ pub(crate) fn present(results: &StudyResults) -> Result<(), Failure> {
         "\nOpen this file in a browser: {}",
         page.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use experiment::study::EpochRow;
+
+    #[test]
+    fn a_bar_moves_with_steps_and_keeps_what_the_last_epoch_came_to() {
+        let bar = ProgressBar::hidden();
+        let mut teller = Teller {
+            bar: Some(bar.clone()),
+            ..Teller::new(Metric::Ndcg(10))
+        };
+        let step = |epoch, step| StudyEvent::Step {
+            epoch,
+            epochs: 3,
+            step,
+            steps: 40,
+            left: Duration::from_secs(200),
+        };
+        teller.event(&StudyEvent::Training {
+            index: 1,
+            of: 4,
+            label: "sasrec, blocked",
+            seed: 0,
+            parameters: 1000,
+            done: 1,
+        });
+        teller.event(&step(2, 10));
+        assert_eq!((bar.position(), bar.length()), (50, Some(120)));
+        let text = "epoch 2/3, step 10/40, about 3 min left; [2/4] sasrec, blocked, seed 0";
+        assert_eq!(bar.message(), text);
+        teller.event(&StudyEvent::Epoch {
+            row: &EpochRow {
+                epoch: 2,
+                loss: 4.5,
+                val_loss: 4.25,
+                metric: None,
+                gradient_norm: None,
+                seconds: 1.0,
+            },
+            of: 3,
+            best: None,
+            left: Duration::ZERO,
+        });
+        teller.event(&step(3, 1));
+        assert_eq!(bar.position(), 81);
+        assert!(
+            bar.message()
+                .ends_with("seed 0; after 2: loss 4.5000, val_loss 4.2500")
+        );
+        teller.event(&StudyEvent::FineTuning {
+            label: "sasrec, favor-8",
+        });
+        teller.event(&step(1, 1));
+        assert!(
+            bar.message()
+                .ends_with("sasrec, favor-8, swapped in and fine-tuned")
+        );
+    }
 }

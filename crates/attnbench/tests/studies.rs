@@ -55,7 +55,14 @@ fn weights(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn a_study_is_trained_swapped_timed_and_told() {
     let place = placed();
-    let text = place.well("train shop.toml --out out");
+    let output = place.run("train shop.toml --out out");
+    let (text, told) = texts(&output);
+    let lines = |what: &str| told.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        (lines("  epoch "), lines("step ")),
+        (3 * 3, 0),
+        "a line an epoch where nobody looks on\n{told}"
+    );
     assert!(text.starts_with("test part of leave-one-out"), "{text}");
     for row in [
         "popularity ",
@@ -218,11 +225,16 @@ fn mistakes_are_told_where_they_are() {
     );
     let text = place.fails(2, "train shop.toml --only nothing-like-it");
     assert!(text.contains("sasrec-favor-8-seed0"), "{text}");
+    let text = place.fails(2, "train shop.toml --only favor-8 --only blocked-seed0");
+    assert!(
+        text.contains("no training is called `blocked-seed0`"),
+        "{text}"
+    );
     let text = place.fails(2, "train no-such-study");
     assert!(text.contains("recommender-simulated"), "{text}");
     let text = place.fails(2, "recommend . --user 1");
     assert!(text.contains("training.json"), "{text}");
-    place.well("train shop.toml --out out --set training.epochs=1 --only blocked-seed0");
+    place.well("train shop.toml --out out --set training.epochs=1 --only sasrec-blocked-seed0");
     let text = place.fails(
         2,
         "recommend out/trainings/sasrec-blocked-seed0 --user nobody",

@@ -2,7 +2,7 @@
 
 use crate::numeric::{sigmoid, softplus};
 
-/// What is applied to the sums of a linear layer.
+/// What is applied to the sums of a linear layer, or behind a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Activation {
     /// Nothing.
@@ -22,7 +22,7 @@ pub enum Activation {
 
 impl Activation {
     #[inline(always)]
-    pub(super) fn apply(self, x: &mut [f32]) {
+    pub(crate) fn apply(self, x: &mut [f32]) {
         let map = |x: &mut [f32], f: fn(f32) -> f32| x.iter_mut().for_each(|x| *x = f(*x));
         match self {
             Self::Identity => {}
@@ -38,7 +38,7 @@ impl Activation {
 
     /// Multiplies gradients by the slopes at x.
     #[inline(always)]
-    pub(super) fn differentiate(self, x: &[f32], gradients: &mut [f32]) {
+    pub(crate) fn differentiate(self, x: &[f32], gradients: &mut [f32]) {
         let pairs = gradients.iter_mut().zip(x);
         match self {
             Self::Identity => {}

@@ -23,9 +23,9 @@ pub(crate) struct Train {
     /// Override a value of the config, dotted keys: --set training.epochs=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
-    /// Only trainings whose label has this in it
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    /// Only trainings whose model, attention or folder has this name, * for any characters; repeat for several
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// Threads [default: all]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -40,13 +40,17 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = self.load()?;
-        if let Some(only) = &self.only {
+        for only in &self.only {
             let all = config.trainings();
-            if !all.iter().any(|training| training.matches(only)) {
+            if !all.iter().any(|training| training.fits(only)) {
                 let names: Vec<String> = all.iter().map(|training| training.folder()).collect();
+                let help = format!(
+                    "`*` stands for any characters; there are {}",
+                    names.join(", ")
+                );
                 return Err(Failure::request(
-                    format!("no training has `{only}` in its name"),
-                    format!("there are {}", names.join(", ")).as_str(),
+                    format!("no training is called `{only}`"),
+                    help.as_str(),
                 ));
             }
         }

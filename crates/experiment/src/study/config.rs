@@ -202,12 +202,6 @@ impl Training {
         label(&self.name, self.variant.as_deref())
     }
 
-    /// Whether label or folder has a text in it.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        self.label().contains(text) || self.folder().contains(text)
-    }
-
     /// `softmax-linear-elu-seed1`: its folder.
     #[must_use]
     pub fn folder(&self) -> String {

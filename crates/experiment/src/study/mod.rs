@@ -4,7 +4,7 @@
 //! folder of its own, in which it can be killed and resumed. [`run_study`] trains what is not there yet,
 //! evaluates it, swaps attentions, times steps and requests, and writes one [`Outcome`] a row.
 //!
-//! * `config.rs`, `data.rs`: what is asked; `folder.rs`: where answers lie
+//! * `config.rs`, `data.rs`, `select.rs`: what is asked; `folder.rs`: where answers lie
 //! * `run.rs`: the order of things; `train.rs`, `judge.rs`, `swap.rs`, `latency.rs`: each of them
 //! * `open.rs`: a finished training, to ask it something else
 
@@ -17,8 +17,10 @@ mod judge;
 mod latency;
 mod open;
 mod outcome;
+mod pace;
 mod progress;
 mod run;
+mod select;
 mod swap;
 mod table;
 mod train;

@@ -34,6 +34,19 @@ pub enum StudyEvent<'a> {
         /// Epochs that an earlier call did.
         done: u64,
     },
+    /// A step is done. They may be many a second: who shows them does so seldom, and soon returns.
+    Step {
+        /// The epoch that it is of, from 1.
+        epoch: u64,
+        /// The most epochs.
+        epochs: u64,
+        /// Steps done of the epoch.
+        step: u64,
+        /// Steps of the epoch.
+        steps: u64,
+        /// Estimate of the time left in this training.
+        left: Duration,
+    },
     /// An epoch is over.
     Epoch {
         /// What it came to.
@@ -48,6 +61,11 @@ pub enum StudyEvent<'a> {
     /// Another process trains this one.
     Busy {
         /// Which.
+        label: &'a str,
+    },
+    /// A model goes on with another attention in it.
+    FineTuning {
+        /// The model, and what was swapped in.
         label: &'a str,
     },
     /// A row is there.

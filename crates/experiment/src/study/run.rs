@@ -28,8 +28,8 @@ pub struct StudyOptions {
     pub out: Option<PathBuf>,
     /// Sets an old folder aside and begins anew.
     pub fresh: bool,
-    /// Only trainings whose label or folder has this in it.
-    pub only: Option<String>,
+    /// Only trainings that [fit](Training::fits) one of these; all where it is empty.
+    pub only: Vec<String>,
     /// Threads; all that there are where it is 0.
     pub threads: usize,
 }
@@ -94,7 +94,7 @@ pub fn run_study(
         dir: &dir,
         threads,
     };
-    let all = work.trainings(options.only.as_deref());
+    let all = work.trainings(&options.only);
     let mut known = 0;
     for (run, folder) in &all {
         known += usize::from(finished(run, folder)?.is_some());
@@ -106,7 +106,7 @@ pub fn run_study(
         finished: known,
     });
     work.floors(progress)?;
-    let mut whole = options.only.is_none();
+    let mut whole = options.only.is_empty();
     for (index, (run, folder)) in all.iter().enumerate() {
         let place = Place {
             info: run,
@@ -159,8 +159,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn trainings(&self, only: Option<&str>) -> Vec<(RunInfo, PathBuf)> {
-        let chosen = |training: &Training| only.is_none_or(|only| training.matches(only));
+    fn trainings(&self, only: &[String]) -> Vec<(RunInfo, PathBuf)> {
+        let chosen = |training: &Training| {
+            only.is_empty() || only.iter().any(|pattern| training.fits(pattern))
+        };
         let all = self.config.trainings().into_iter().filter(chosen);
         all.map(|training| {
             let folder = self.folder(&training);
@@ -246,7 +248,15 @@ impl Work<'_> {
                 None => {
                     let given = (name.as_str(), variant);
                     let data = (self.data, self.split);
-                    let rows = swap(&base, given, config, data, self.judge, self.threads)?;
+                    let rows = swap(
+                        &base,
+                        given,
+                        config,
+                        data,
+                        self.judge,
+                        self.threads,
+                        progress,
+                    )?;
                     tell(&rows, progress);
                     make(&place)?;
                     keep(&path, &settings, &rows)?;
@@ -261,7 +271,7 @@ impl Work<'_> {
     /// Every row that there is, whoever made it: floors, trainings, swaps.
     fn rows(&self) -> Result<Vec<Ranked>, StudyError> {
         let mut rows = self.floors(&mut ())?;
-        for (run, folder) in self.trainings(None) {
+        for (run, folder) in self.trainings(&[]) {
             // Trainings of other settings are refused when it is their turn.
             rows.extend(finished(&run, &folder).ok().flatten());
         }

@@ -8,7 +8,9 @@ use super::data::StudyData;
 use super::error::StudyError;
 use super::folder::MODEL;
 use super::judge::Judge;
-use super::outcome::{Made, Origin, Ranked};
+use super::outcome::{self, Made, Origin, Ranked};
+use super::pace::Pace;
+use super::progress::{StudyEvent, StudyProgress};
 use super::train::begin;
 use recommender::train::Trainer;
 use recommender::{History, Split};
@@ -28,6 +30,7 @@ pub(super) fn swap(
     (data, split): (&StudyData, &Split<'_>),
     judge: &Judge<'_>,
     threads: usize,
+    progress: &mut dyn StudyProgress,
 ) -> Result<Vec<Ranked>, StudyError> {
     let mut theirs = begin(base.training, data, threads)?;
     let label = format!("{} with {name}", base.training.label());
@@ -59,11 +62,17 @@ pub(super) fn swap(
     let mut rows = vec![judge.model(&trainer, made(&trainer, Origin::Swapped, 0.0, None))?];
     if config.fine_tune > 0 {
         let histories: Vec<History<'_>> = split.training().collect();
-        let (mut loss, started) = (None, std::time::Instant::now());
+        progress.event(&StudyEvent::FineTuning {
+            label: &outcome::label(&base.training.name, Some(name)),
+        });
+        let (mut loss, mut seconds) = (None, 0.0);
+        let pace = Pace::begin(&trainer);
         for _ in 0..config.fine_tune {
-            loss = Some(trainer.epoch(&histories).map_err(fault())?.loss);
+            let epoch = pace.epoch(&mut trainer, &histories, progress);
+            let (report, took) = epoch.map_err(fault())?;
+            loss = Some(report.loss);
+            seconds += took;
         }
-        let seconds = started.elapsed().as_secs_f64();
         let made = made(&trainer, Origin::FineTuned, seconds, loss);
         rows.push(judge.model(&trainer, made)?);
     }

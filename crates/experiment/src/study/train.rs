@@ -10,6 +10,7 @@ use super::folder::{
 use super::health;
 use super::judge::Judge;
 use super::outcome::{EpochRow, Health, Made, Origin, Ranked};
+use super::pace::Pace;
 use super::progress::{StudyEvent, StudyProgress};
 use crate::store::{Lock, StoreError};
 use attention::Workers;
@@ -18,7 +19,6 @@ use recommender::model::SideFeatures;
 use recommender::train::Trainer;
 use recommender::{History, Part, Split};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// A training's place in a study.
 pub(super) struct Place<'a> {
@@ -178,12 +178,9 @@ fn learn(
         }
     });
     let asked: Vec<History<'_>> = asked.collect();
-    let began = Instant::now();
-    let before = trainer.epochs();
+    let pace = Pace::begin(trainer);
     while !trainer.is_done() {
-        let started = Instant::now();
-        let report = trainer.epoch(&histories).map_err(fault())?;
-        let seconds = started.elapsed().as_secs_f64();
+        let (report, seconds) = pace.epoch(trainer, &histories, progress).map_err(fault())?;
         let val_loss = trainer.validation_loss(&asked).map_err(fault())?;
         let metric = if trainer.is_due() && !judge.validation().list.is_empty() {
             let metric = judge.validate(trainer)?;
@@ -202,14 +199,11 @@ fn learn(
         });
         write_lines(&path, &rows)?;
         trainer.save(&folder.join(CHECKPOINT)).map_err(fault())?;
-        let most = trainer.config().epochs;
-        let each = began.elapsed().as_secs_f64() / (trainer.epochs() - before) as f64;
-        let left = each * (most as f64 - trainer.epochs() as f64).max(0.0);
         progress.event(&StudyEvent::Epoch {
             row: &rows[rows.len() - 1],
-            of: most,
+            of: trainer.config().epochs,
             best: trainer.best(),
-            left: Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX),
+            left: pace.left(trainer.epochs() as f64),
         });
     }
     Ok(rows)

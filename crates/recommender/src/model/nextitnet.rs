@@ -2,7 +2,7 @@
 
 use super::error::at_least_one;
 use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
-use attention_candle::{Affine, gather, layer_norm, unfold_causal};
+use attention_candle::{Activation, Affine, LayerNorm, gather, unfold_causal};
 use candle_core::{Tensor, Var};
 
 /// The settings of a [`NextItNet`].
@@ -129,14 +129,15 @@ impl SequenceModel for NextItNet {
         pass: Pass<'_>,
     ) -> Result<Tensor, ModelError> {
         let mut x = gather(pass.engine, items, tokens.ids.clone())?;
+        let norm = LayerNorm::new(pass.engine, EPSILON).with_activation(Activation::Relu);
         for [first, second] in &self.blocks {
-            let apply = |layer: &Convolution, x: &Tensor| -> Result<Tensor, ModelError> {
+            let sums = |layer: &Convolution, x: &Tensor| -> Result<Tensor, ModelError> {
                 let (kernel, offsets) = (self.config.kernel, tokens.offsets.clone());
                 let read = unfold_causal(pass.engine, x, offsets, kernel, layer.dilation)?;
-                let sums = Affine::new(pass.engine).forward(&read, &layer.weight)?;
-                Ok(layer_norm(pass.engine, &sums, &layer.norm, EPSILON)?.relu()?)
+                Ok(Affine::new(pass.engine).forward(&read, &layer.weight)?)
             };
-            x = (&x + apply(second, &apply(first, &x)?)?)?;
+            let inner = norm.forward(&sums(first, &x)?, &first.norm)?;
+            x = norm.forward_onto(&x, &sums(second, &inner)?, &second.norm)?;
         }
         Ok(x)
     }

@@ -135,6 +135,18 @@ impl Trainer {
         &mut self,
         histories: &[H],
     ) -> Result<EpochReport, TrainError> {
+        self.epoch_told(histories, &mut |_, _| {})
+    }
+
+    /// As [`epoch`](Self::epoch); `tell` hears between steps how many are done, and of how many.
+    ///
+    /// # Errors
+    /// As for [`epoch`](Self::epoch).
+    pub fn epoch_told<'h, H: Copy + Into<History<'h>>>(
+        &mut self,
+        histories: &[H],
+        tell: &mut dyn FnMut(u64, u64),
+    ) -> Result<EpochReport, TrainError> {
         self.items.expect(&self.config.features)?;
         let histories = self.known(histories)?;
         if self.config.loss.is_of_ratings() {
@@ -150,12 +162,15 @@ impl Trainer {
         }
         let (mut loss, mut positions, mut norms) = (0.0, 0, 0.0);
         let before = self.adam.steps;
-        for users in users.chunks(self.config.batch) {
+        let batches = users.chunks(self.config.batch);
+        let all = batches.len() as u64;
+        for (number, users) in (1..).zip(batches) {
             let batch: Vec<History<'_>> = users.iter().map(|&user| histories[user]).collect();
             let done = self.step(&batch)?;
             loss += done.loss * done.positions as f64;
             positions += done.positions as u64;
             norms += done.norm.unwrap_or(0.0);
+            tell(number, all);
         }
         self.items.refresh(self.engine.workers())?;
         self.progress.epochs += 1;

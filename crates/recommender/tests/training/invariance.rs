@@ -29,7 +29,15 @@ fn any_number_of_threads_and_any_interruption_gives_the_same_bits() {
         let mut second = trainer(&small(), quick(loss), 2);
         second.resume(folder.path()).unwrap();
         for _ in 0..2 {
-            second.epoch(&histories).unwrap();
+            // Nor does it matter who looks on.
+            let mut told = Vec::new();
+            let report = second.epoch_told(&histories, &mut |step, of| told.push((step, of)));
+            let steps = report.unwrap().steps / second.epochs();
+            assert!(
+                told.iter().copied().eq((1..=steps).map(|n| (n, steps))),
+                "{told:?}"
+            );
+            assert!(steps > 1, "{steps}");
             second
                 .note(-second.validation_loss(&histories).unwrap())
                 .unwrap();

@@ -196,13 +196,14 @@ fn draw_points(scene: &mut Scene, panel: &Panel, rows: &[&Record], styles: &Styl
         .map(|&i| Label {
             at: places[i],
             reach: reach[i],
+            upright: None,
             text: &rows[i].variant.label,
             color: styles.get(rows[i]).color,
         })
         .collect();
     let mut taken: Vec<Block> = places.iter().map(|&p| Block::around(p, 5.5)).collect();
     taken.extend(lines.iter().flat_map(|line| Block::along(line)));
-    draw_labels(scene, panel, &labels, taken);
+    draw_labels(scene, panel, &labels, taken, &[]);
 }
 
 /// From the top, down to each frontier point in turn, and on to the right edge.

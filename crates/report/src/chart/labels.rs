@@ -17,16 +17,20 @@ pub(crate) struct Label<'a> {
     pub(crate) at: Point,
     /// The left and right end of its error bar.
     pub(crate) reach: (f64, f64),
+    /// The upper and lower end of an upright bar that a name may stand at.
+    pub(crate) upright: Option<(f64, f64)>,
     pub(crate) text: &'a str,
     pub(crate) color: Color,
 }
 
-/// Writes each label beside its point where it covers nothing `taken`; those without room stay to the legend.
+/// Writes each label beside its point where it covers nothing `taken`, and nothing `avoided` if there is such a place;
+/// those without room stay to the legend.
 pub(crate) fn draw_labels(
     scene: &mut Scene,
     panel: &Panel,
     labels: &[Label],
     mut taken: Vec<Block>,
+    avoided: &[Block],
 ) {
     let frame = Block {
         left: panel.left + 1.0,
@@ -36,17 +40,17 @@ pub(crate) fn draw_labels(
     };
     for label in labels {
         let width = text_width(label.text, SIZE, false);
-        let free = spots(label, width).into_iter().find_map(|(x, y)| {
-            let block = Block {
-                left: x - 1.0,
-                top: y - SIZE * 0.85,
-                right: x + width + 1.0,
-                bottom: y + SIZE * 0.25,
-            };
-            let clear = block.inside(&frame) && !taken.iter().any(|t| t.overlaps(&block));
-            clear.then_some(((x, y), block))
-        });
-        if let Some((at, block)) = free {
+        let block = |(x, y): Point| Block {
+            left: x - 1.0,
+            top: y - SIZE * 0.85,
+            right: x + width + 1.0,
+            bottom: y + SIZE * 0.25,
+        };
+        let mut free = spots(label, width);
+        free.retain(|&at| block(at).inside(&frame) && block(at).clear_of(&taken));
+        let clear = free.iter().find(|&&at| block(at).clear_of(avoided));
+        if let Some(&at) = clear.or(free.first()) {
+            let block = block(at);
             taken.push(block);
             let font = Font::new(SIZE, label.color).anchored(Anchor::Start);
             scene.text(at, label.text, font);
@@ -82,6 +86,14 @@ fn spots(label: &Label, width: f64) -> Vec<Point> {
         ends.push((from - 4.0 - width, y + 4.0));
     }
     spots.splice(2..2, ends);
+    if let Some((top, bottom)) = label.upright {
+        let beyond = [
+            (x - width / 2.0, top - 5.0),
+            (x - width / 2.0, bottom + 13.0),
+        ];
+        let beside = [top + 9.0, bottom - 1.0].map(|y| [(x + 5.0, y), (x - 5.0 - width, y)]);
+        spots.extend(beyond.into_iter().chain(beside.into_iter().flatten()));
+    }
     spots
 }
 
@@ -110,11 +122,12 @@ mod tests {
         let label = Label {
             at,
             reach,
+            upright: None,
             text: "favor",
             color: Color::Ink,
         };
         let mut scene = Scene::new(300.0);
-        draw_labels(&mut scene, &panel(), &[label], taken);
+        draw_labels(&mut scene, &panel(), &[label], taken, &[]);
         scene.shapes.first().and_then(|shape| match shape {
             Shape::Text { at, .. } => Some(*at),
             _ => None,

@@ -138,6 +138,10 @@ impl Block {
             && other.top < self.bottom
     }
 
+    pub(crate) fn clear_of(&self, others: &[Block]) -> bool {
+        !others.iter().any(|other| self.overlaps(other))
+    }
+
     pub(crate) fn inside(&self, other: &Block) -> bool {
         self.left >= other.left
             && self.right <= other.right

@@ -1,24 +1,22 @@
 //! What an attention costs in ranking and buys in time: a point a variant, trained with it or swapped in.
 
+mod points;
+
 use super::axis::{Axis, Tick, time_ticks};
-use super::labels::{Label, draw_labels};
-use super::layout::{Layout, MARGIN, heading};
-use super::panel::{Block, Panel};
+use super::layout::{Layout, MARGIN, heading, legend};
+use super::panel::Panel;
 use super::scene::Scene;
-use super::style::{Style, Styles, mark, whisker};
+use super::style::Styles;
 use super::{Chart, Drawing};
-use crate::numbers::duration_with_interval;
 use attention_variants::VARIANTS;
 use experiment::study::{LatencyKind, LatencyPoint, Origin, StudyResults};
+use points::draw_marks;
 use recommender::Metric;
 
 const READING: &str = "A point is an attention in the same model: to the right what it takes, upwards how well it \
      ranks. Left and high is better. Filled markers were trained with the attention; hollow ones were trained with \
      the exact one, which was then replaced without training on. Bars are 95 % intervals, upright by bootstrap over \
      users, which holds what differs between users and not what differs between seeds.";
-
-/// Points of a variant that are nearer than this share a name.
-const ONE_NAME: f64 = 40.0;
 
 /// A variant of a model, at one latency.
 struct Mark<'a> {
@@ -66,6 +64,12 @@ fn draw(study: &StudyResults, metric: Metric, layout: Layout) -> Option<Drawing>
     );
     let mut scene = Scene::new(layout.width);
     let top = heading(&mut scene, &words, &subtitle);
+    let shown = |name: &str| {
+        panels
+            .iter()
+            .any(|(_, marks)| marks.iter().any(|m| m.name == name))
+    };
+    let top = legend(&mut scene, &styles, shown, top);
     let columns = layout.columns_for(panels.len(), 2);
     let cell = (layout.width - MARGIN) / columns as f64;
     let (height, above) = (380.0, 34.0);
@@ -167,58 +171,6 @@ fn marks(study: &StudyResults, metric: Metric, kind: LatencyKind, length: usize)
         .collect()
 }
 
-fn draw_marks(scene: &mut Scene, panel: &Panel, marks: &[Mark<'_>], styles: &Styles) {
-    let mut taken = Vec::new();
-    let mut labels = Vec::new();
-    for m in marks {
-        let style = style(styles, m);
-        let place = panel.at(m.x.0, m.y.0);
-        let (low, high) = (panel.at(m.x.0, m.y.1.0), panel.at(m.x.0, m.y.1.1));
-        whisker(scene, low, high, style.color);
-        taken.push(Block::around(place, 6.0));
-        labels.push(Label {
-            at: place,
-            reach: (place.0, place.0),
-            text: m.name,
-            color: style.color,
-        });
-    }
-    for m in marks {
-        let place = panel.at(m.x.0, m.y.0);
-        mark(scene, place, style(styles, m), 10.0);
-        let how = if m.swapped { "swapped in" } else { "trained" };
-        let time = duration_with_interval(m.x.0, m.x.1);
-        let (value, (low, high)) = m.y;
-        let note = format!(
-            "{}, {how}\n{value:.4} ({low:.4} to {high:.4})\n{time}",
-            m.name
-        );
-        scene.note(place, note);
-    }
-    // Names of what was trained first: a swapped point of the same colour stands above or below it.
-    let (trained, swapped): (Vec<_>, Vec<_>) = labels
-        .into_iter()
-        .zip(marks)
-        .partition(|(_, mark)| !mark.swapped);
-    let near = |a: &Label<'_>, b: &Label<'_>| {
-        a.text == b.text && (a.at.0 - b.at.0).hypot(a.at.1 - b.at.1) < ONE_NAME
-    };
-    let mut order: Vec<Label<'_>> = trained.into_iter().map(|(label, _)| label).collect();
-    for (label, _) in swapped {
-        if !order.iter().any(|other| near(other, &label)) {
-            order.push(label);
-        }
-    }
-    draw_labels(scene, panel, &order, taken);
-}
-
-fn style(styles: &Styles, mark: &Mark<'_>) -> Style {
-    Style {
-        filled: !mark.swapped,
-        ..styles.of_label(mark.name)
-    }
-}
-
 /// Looks by the registry's families; a label that is no registered name counts as its own family.
 fn styles(study: &StudyResults) -> Styles {
     let mut all = Vec::new();
@@ -234,7 +186,11 @@ fn styles(study: &StudyResults) -> Styles {
         let family = known.map_or("other", |v| v.family.name());
         all.push([family, name, name]);
     }
-    Styles::assign(all)
+    let mut styles = Styles::assign(all);
+    for (_, style) in &mut styles.names {
+        style.filled = true;
+    }
+    styles
 }
 
 /// An axis of a metric, with ticks at round values.
