@@ -23,7 +23,7 @@ pub fn layer_norm(engine: &Engine, x: &Tensor, weight: &Tensor, epsilon: f32) ->
         engine: engine.clone(),
         epsilon,
         width: width.max(1),
-        statistics: Mutex::default(),
+        moments: Mutex::default(),
     };
     let inputs = [x, weight.contiguous()?];
     Ok(engine.apply(Node::Two(inputs, Box::new(op)))?)
@@ -33,8 +33,8 @@ struct LayerNorm {
     engine: Engine,
     epsilon: f32,
     width: usize,
-    /// Mean and 1/√(variance + ε) of each row.
-    statistics: Mutex<Vec<(f32, f32)>>,
+    /// Of each row.
+    moments: Mutex<Vec<Moments>>,
 }
 
 impl CustomOp2 for LayerNorm {
@@ -51,23 +51,20 @@ impl CustomOp2 for LayerNorm {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (x, weight) = (input(x, x_layout)?, input(weight, weight_layout)?);
         let mut y = vec![0.0; x.len()];
-        let mut statistics = vec![(0.0, 0.0); x.len() / self.width];
+        let mut moments = vec![Moments::default(); x.len() / self.width];
         let block = ROWS * self.width;
         let tasks = x.chunks(block).zip(y.chunks_mut(block));
-        let tasks = tasks.zip(statistics.chunks_mut(ROWS));
-        self.engine.run(tasks, |((x, y), statistics)| {
+        let tasks = tasks.zip(moments.chunks_mut(ROWS));
+        self.engine.run(tasks, |((x, y), moments)| {
             pulp::Arch::new().dispatch(Forward {
                 op: self,
                 x,
                 weight,
-                statistics,
+                moments,
                 y,
             });
         });
-        *self
-            .statistics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = statistics;
+        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = moments;
         Ok(output(y, x_layout.shape().clone()))
     }
 
@@ -83,15 +80,14 @@ impl CustomOp2 for LayerNorm {
         {
             let (x, w, dy) = (floats(x)?, floats(weight)?, floats(&dy)?);
             let (weight, block) = (&w[..], ROWS * self.width);
-            let statistics = self.statistics.lock();
-            let statistics = statistics.unwrap_or_else(PoisonError::into_inner);
-            let rows = x.chunks(block).zip(statistics.chunks(ROWS));
+            let moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+            let rows = x.chunks(block).zip(moments.chunks(ROWS));
             let tasks = rows.zip(dy.chunks(block)).zip(dx.chunks_mut(block));
-            let work = |(((x, statistics), dy), dx)| {
+            let work = |(((x, moments), dy), dx)| {
                 pulp::Arch::new().dispatch(Backward {
                     x,
                     weight,
-                    statistics,
+                    moments,
                     dy,
                     dx,
                 })
@@ -104,14 +100,25 @@ impl CustomOp2 for LayerNorm {
     }
 }
 
-impl LayerNorm {
-    /// Mean and 1/√(variance + ε) of a row.
-    #[inline(always)]
-    fn statistics(&self, x: &[f32]) -> (f32, f32) {
-        let count = x.len() as f32;
-        let mean = sum(x, x, |x, _| x) / count;
-        let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
-        (mean, 1.0 / (variance + self.epsilon).sqrt())
+/// Mean and 1/√(variance + ε) of a row.
+pub(crate) type Moments = (f32, f32);
+
+#[inline(always)]
+pub(crate) fn moments(x: &[f32], epsilon: f32) -> Moments {
+    let count = x.len() as f32;
+    let mean = sum(x, x, |x, _| x) / count;
+    let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+/// From the gradient of a normalised row to that of the row x itself.
+#[inline(always)]
+pub(crate) fn through_moments(x: &[f32], (mean, inverse): Moments, dx: &mut [f32]) {
+    let count = x.len() as f32;
+    let mean_dx = sum(dx, dx, |dx, _| dx) / count;
+    let along = sum(dx, x, |dx, x| dx * (x - mean)) * inverse / count;
+    for (dx, x) in dx.iter_mut().zip(x) {
+        *dx = inverse * (*dx - mean_dx - (x - mean) * inverse * along);
     }
 }
 
@@ -119,7 +126,7 @@ struct Forward<'a> {
     op: &'a LayerNorm,
     x: &'a [f32],
     weight: &'a [f32],
-    statistics: &'a mut [(f32, f32)],
+    moments: &'a mut [Moments],
     y: &'a mut [f32],
 }
 
@@ -130,10 +137,10 @@ impl pulp::WithSimd for Forward<'_> {
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let width = self.op.width;
         let (gain, shift) = self.weight.split_at(width);
-        let rows = self.x.chunks_exact(width).zip(self.statistics);
-        for ((x, statistics), y) in rows.zip(self.y.chunks_exact_mut(width)) {
-            let (mean, inverse) = self.op.statistics(x);
-            *statistics = (mean, inverse);
+        let rows = self.x.chunks_exact(width).zip(self.moments);
+        for ((x, kept), y) in rows.zip(self.y.chunks_exact_mut(width)) {
+            let (mean, inverse) = moments(x, self.op.epsilon);
+            *kept = (mean, inverse);
             for ((y, x), (gain, shift)) in y.iter_mut().zip(x).zip(gain.iter().zip(shift)) {
                 *y = (x - mean) * inverse * gain + shift;
             }
@@ -144,7 +151,7 @@ impl pulp::WithSimd for Forward<'_> {
 struct Backward<'a> {
     x: &'a [f32],
     weight: &'a [f32],
-    statistics: &'a [(f32, f32)],
+    moments: &'a [Moments],
     dy: &'a [f32],
     dx: &'a mut [f32],
 }
@@ -158,11 +165,10 @@ impl pulp::WithSimd for Backward<'_> {
         let gain = &self.weight[..width];
         let mut dw = vec![0.0; 2 * width];
         let (dgain, dshift) = dw.split_at_mut(width);
-        let rows = self.x.chunks_exact(width).zip(self.statistics);
+        let rows = self.x.chunks_exact(width).zip(self.moments);
         let rows = rows.zip(self.dy.chunks_exact(width));
         for (((x, &(mean, inverse)), dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
             add_scaled(1.0, dy, dshift);
-            // dx holds the gradient of the normalised row until its two means are known.
             for (((dx, x), dy), (gain, dgain)) in dx
                 .iter_mut()
                 .zip(x)
@@ -172,12 +178,7 @@ impl pulp::WithSimd for Backward<'_> {
                 *dgain += dy * (x - mean) * inverse;
                 *dx = dy * gain;
             }
-            let count = width as f32;
-            let mean_dx = sum(dx, dx, |dx, _| dx) / count;
-            let along = sum(dx, x, |dx, x| dx * (x - mean)) * inverse / count;
-            for (dx, x) in dx.iter_mut().zip(x) {
-                *dx = inverse * (*dx - mean_dx - (x - mean) * inverse * along);
-            }
+            through_moments(x, (mean, inverse), dx);
         }
         dw
     }
