@@ -18,7 +18,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use rows::{Columns, Finish, Unfinish};
 use std::sync::{Mutex, PoisonError};
 
-/// residual + drop(activation(x·W + b)), of which every part but the product may be left out.
+/// residual + drop(factor·activation(x·W + b)), of which every part but the product may be left out.
 ///
 /// The weight `[in + 1, out]` has b as its last row. Cost: 2·in·out flops a row forward, twice that backward;
 /// the sums before the activation are kept for backward, where there is one.
@@ -37,6 +37,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct Affine {
     engine: Engine,
     activation: Activation,
+    factor: f32,
     drop: Drop,
 }
 
@@ -47,6 +48,7 @@ impl Affine {
         Self {
             engine: engine.clone(),
             activation: Activation::Identity,
+            factor: 1.0,
             drop: Drop::NONE,
         }
     }
@@ -55,6 +57,13 @@ impl Affine {
     #[must_use]
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// With a factor of what the activation gives.
+    #[must_use]
+    pub fn with_factor(mut self, factor: f32) -> Self {
+        self.factor = factor;
         self
     }
 

@@ -11,6 +11,7 @@ use crate::tape::Node;
 use crate::tensor::{self, floats, input, like, output};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 use rows::{Backward, Forward};
+pub(crate) use rows::{Moments, moments, through_moments};
 use std::sync::{Mutex, PoisonError};
 
 /// (x - mean)/√(variance + ε)·gain + shift over the last axis of x `[..., D]`; `weight` is `[2, D]`: gain,
@@ -96,7 +97,7 @@ impl LayerNorm {
         let op = Normalise {
             norm: self.clone(),
             width: width.max(1),
-            statistics: Mutex::default(),
+            moments: Mutex::default(),
         };
         Ok((x, op))
     }
@@ -105,31 +106,28 @@ impl LayerNorm {
 struct Normalise {
     norm: LayerNorm,
     width: usize,
-    /// Mean and 1/√(variance + ε) of each row.
-    statistics: Mutex<Vec<(f32, f32)>>,
+    /// Of each row.
+    moments: Mutex<Vec<Moments>>,
 }
 
 impl Normalise {
     fn forward(&self, x: &[f32], weight: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
-        let mut statistics = vec![(0.0, 0.0); x.len() / self.width];
+        let mut moments = vec![Moments::default(); x.len() / self.width];
         let block = ROWS * self.width;
         let tasks = x.chunks(block).zip(y.chunks_mut(block)).enumerate();
-        let tasks = tasks.zip(statistics.chunks_mut(ROWS));
-        self.norm.engine.run(tasks, |((n, (x, y)), statistics)| {
+        let tasks = tasks.zip(moments.chunks_mut(ROWS));
+        self.norm.engine.run(tasks, |((n, (x, y)), moments)| {
             pulp::Arch::new().dispatch(Forward {
                 op: self,
                 x,
                 weight,
                 residual: residual.map(|all| &all[n * block..][..x.len()]),
-                statistics,
+                moments,
                 y,
             });
         });
-        *self
-            .statistics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = statistics;
+        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = moments;
         y
     }
 
@@ -144,16 +142,15 @@ impl Normalise {
         {
             let (x, w, dy) = (floats(x)?, floats(weight)?, floats(dy)?);
             let (weight, block) = (&w[..], ROWS * self.width);
-            let statistics = self.statistics.lock();
-            let statistics = statistics.unwrap_or_else(PoisonError::into_inner);
-            let rows = x.chunks(block).zip(statistics.chunks(ROWS));
+            let moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+            let rows = x.chunks(block).zip(moments.chunks(ROWS));
             let tasks = rows.zip(dy.chunks(block)).zip(dx.chunks_mut(block));
-            let work = |(((x, statistics), dy), dx)| {
+            let work = |(((x, moments), dy), dx)| {
                 pulp::Arch::new().dispatch(Backward {
                     activation: self.norm.activation,
                     x,
                     weight,
-                    statistics,
+                    moments,
                     dy,
                     dx,
                 })

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`Attend`] | materialises the scores, or has no backward |
 //! | [`layer_norm`], [`LayerNorm`] | the fast one keeps no gradients and does not say so |
+//! | [`gated_norm`], [`unit_rows`] | a node and a pass for every square, sum, root and product, on candle's pool |
 //! | [`Affine`] | four nodes and three copies for a product, a bias, an activation and dropout |
 //! | [`dropout()`] | its generator cannot be seeded on a CPU |
 //! | [`gather`] | its scatter-add runs on one thread, and dropout and positions come apart |
@@ -41,6 +42,7 @@ mod attend;
 mod dropout;
 mod engine;
 mod error;
+mod gated_norm;
 mod gather;
 mod gru;
 mod jagged;
@@ -51,12 +53,14 @@ mod ordered;
 mod tape;
 mod tensor;
 mod unfold;
+mod unit_rows;
 
 pub use affine::{Activation, Affine};
 pub use attend::Attend;
 pub use dropout::{Drop, dropout};
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use gated_norm::gated_norm;
 pub use gather::{Embed, gather, scatter_add};
 pub use gru::gru;
 pub use layer_norm::{LayerNorm, layer_norm};
@@ -65,3 +69,4 @@ pub use ordered::ordered;
 pub use tape::Tape;
 pub use tensor::floats;
 pub use unfold::unfold_causal;
+pub use unit_rows::unit_rows;

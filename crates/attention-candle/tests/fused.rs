@@ -4,7 +4,8 @@ mod support;
 
 use attention::dropout::Dropout;
 use attention_candle::{
-    Activation, Affine, Drop, Embed, Engine, Error, LayerNorm, dropout, gather, layer_norm,
+    Activation, Affine, Drop, Embed, Engine, Error, LayerNorm, dropout, gated_norm, gather,
+    layer_norm, unit_rows,
 };
 use candle_core::{D, DType, Device, Tensor, Var};
 use support::{agree, engine, numbers, values};
@@ -57,6 +58,40 @@ fn layer_norm_has_its_gradients_behind_an_activation_and_beside_a_residual() {
     assert!(matches!(refused, Err(Error::Shape { .. })));
 }
 
+#[test]
+fn unit_rows_have_their_gradients() {
+    let x = numbers(11, (2, ROWS, 50), 0.3);
+    // An epsilon that counts.
+    for epsilon in [1e-6, 0.5] {
+        agree(
+            &[&x],
+            |engine, v| unit_rows(engine, &v[0], 20.0, epsilon).unwrap(),
+            |v| {
+                let square = v[0].sqr().unwrap().sum_keepdim(D::Minus1).unwrap();
+                let length = (square + f64::from(epsilon * epsilon)).unwrap().sqrt();
+                (v[0].broadcast_div(&length.unwrap()).unwrap() * 20.0).unwrap()
+            },
+        );
+    }
+}
+
+#[test]
+fn a_gated_norm_has_its_gradients_under_dropout() {
+    let (x, gate) = (numbers(12, (ROWS, 50), 2.0), numbers(13, (ROWS, 50), 1.0));
+    for drop in [Drop::NONE, some_drop()] {
+        agree(
+            &[&x, &gate],
+            |engine, v| gated_norm(engine, &v[0], &v[1], 1e-6, drop).unwrap(),
+            |v| {
+                let one = v[0].get(0).unwrap().ones_like().unwrap();
+                let plain = Tensor::stack(&[&one, &one.zeros_like().unwrap()], 0).unwrap();
+                let gated = (norm(&v[0], &plain, 1e-6) * v[1].as_tensor()).unwrap();
+                (gated * factors((ROWS, 50), drop)).unwrap()
+            },
+        );
+    }
+}
+
 /// What a fused dropout kept, as factors in f64.
 fn factors(shape: (usize, usize), drop: Drop) -> Tensor {
     let ones = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
@@ -100,10 +135,14 @@ fn affine_has_its_gradients_under_every_activation() {
             |engine, v| {
                 let affine = Affine::new(engine)
                     .with_activation(activation)
+                    .with_factor(0.25)
                     .with_drop(some_drop());
                 affine.forward(&v[0], &v[1]).unwrap()
             },
-            |v| (plain(&linear(&v[0], &v[1])) * factors((ROWS, 37), some_drop())).unwrap(),
+            |v| {
+                let active = (plain(&linear(&v[0], &v[1])) * 0.25).unwrap();
+                (active * factors((ROWS, 37), some_drop())).unwrap()
+            },
         );
     }
 }
@@ -197,6 +236,11 @@ fn what_does_not_fit_is_refused_with_shapes() {
             ..
         })
     ));
+    assert!(matches!(
+        gated_norm(&engine, &x, &odd, 1e-5, Drop::NONE),
+        Err(Error::Shape { .. })
+    ));
     let wide = Var::from_tensor(&x.to_dtype(DType::F64).unwrap()).unwrap();
     assert!(layer_norm(&engine, &wide, &odd, 1e-5).is_err());
+    assert!(unit_rows(&engine, &wide, 1.0, 1e-5).is_err());
 }

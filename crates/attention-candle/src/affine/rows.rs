@@ -19,7 +19,10 @@ impl pulp::WithSimd for Finish<'_> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let Affine {
-            activation, drop, ..
+            activation,
+            factor,
+            drop,
+            ..
         } = self.op.affine;
         for row in self.y.chunks_exact_mut(self.op.out) {
             add_scaled(1.0, self.bias, row);
@@ -28,6 +31,7 @@ impl pulp::WithSimd for Finish<'_> {
             sums.copy_from_slice(self.y);
             activation.apply(self.y);
         }
+        scale(factor, self.y);
         for (n, row) in self.y.chunks_exact_mut(self.op.out).enumerate() {
             drop.thin(self.first + n, row);
         }
@@ -51,12 +55,23 @@ impl pulp::WithSimd for Unfinish<'_> {
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let Affine {
-            activation, drop, ..
+            activation,
+            factor,
+            drop,
+            ..
         } = self.op.affine;
         for (n, row) in self.dsums.chunks_exact_mut(self.op.out).enumerate() {
             drop.thin(self.first + n, row);
         }
+        scale(factor, self.dsums);
         activation.differentiate(self.sums, self.dsums);
+    }
+}
+
+#[inline(always)]
+fn scale(factor: f32, values: &mut [f32]) {
+    if factor != 1.0 {
+        values.iter_mut().for_each(|value| *value *= factor);
     }
 }
 

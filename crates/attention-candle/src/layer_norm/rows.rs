@@ -4,14 +4,25 @@ use super::Normalise;
 use crate::affine::Activation;
 use crate::numeric::{add_scaled, sum};
 
-impl Normalise {
-    /// Mean and 1/√(variance + ε) of a row.
-    #[inline(always)]
-    fn statistics(&self, x: &[f32]) -> (f32, f32) {
-        let count = x.len() as f32;
-        let mean = sum(x, x, |x, _| x) / count;
-        let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
-        (mean, 1.0 / (variance + self.norm.epsilon).sqrt())
+/// Mean and 1/√(variance + ε) of a row.
+pub(crate) type Moments = (f32, f32);
+
+#[inline(always)]
+pub(crate) fn moments(x: &[f32], epsilon: f32) -> Moments {
+    let count = x.len() as f32;
+    let mean = sum(x, x, |x, _| x) / count;
+    let variance = sum(x, x, |x, _| (x - mean) * (x - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+/// From the gradient of a normalised row to that of the row x itself.
+#[inline(always)]
+pub(crate) fn through_moments(x: &[f32], (mean, inverse): Moments, dx: &mut [f32]) {
+    let count = x.len() as f32;
+    let mean_dx = sum(dx, dx, |dx, _| dx) / count;
+    let along = sum(dx, x, |dx, x| dx * (x - mean)) * inverse / count;
+    for (dx, x) in dx.iter_mut().zip(x) {
+        *dx = inverse * (*dx - mean_dx - (x - mean) * inverse * along);
     }
 }
 
@@ -21,7 +32,7 @@ pub(super) struct Forward<'a> {
     pub(super) x: &'a [f32],
     pub(super) weight: &'a [f32],
     pub(super) residual: Option<&'a [f32]>,
-    pub(super) statistics: &'a mut [(f32, f32)],
+    pub(super) moments: &'a mut [Moments],
     pub(super) y: &'a mut [f32],
 }
 
@@ -32,10 +43,10 @@ impl pulp::WithSimd for Forward<'_> {
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let width = self.op.width;
         let (gain, shift) = self.weight.split_at(width);
-        let rows = self.x.chunks_exact(width).zip(self.statistics);
-        for ((x, statistics), y) in rows.zip(self.y.chunks_exact_mut(width)) {
-            let (mean, inverse) = self.op.statistics(x);
-            *statistics = (mean, inverse);
+        let rows = self.x.chunks_exact(width).zip(self.moments);
+        for ((x, kept), y) in rows.zip(self.y.chunks_exact_mut(width)) {
+            let (mean, inverse) = moments(x, self.op.norm.epsilon);
+            *kept = (mean, inverse);
             for ((y, x), (gain, shift)) in y.iter_mut().zip(x).zip(gain.iter().zip(shift)) {
                 *y = (x - mean) * inverse * gain + shift;
             }
@@ -52,7 +63,7 @@ pub(super) struct Backward<'a> {
     pub(super) activation: Activation,
     pub(super) x: &'a [f32],
     pub(super) weight: &'a [f32],
-    pub(super) statistics: &'a [(f32, f32)],
+    pub(super) moments: &'a [Moments],
     pub(super) dy: &'a [f32],
     pub(super) dx: &'a mut [f32],
 }
@@ -69,7 +80,7 @@ impl pulp::WithSimd for Backward<'_> {
         let mut before = given.clone();
         let mut dw = vec![0.0; 2 * width];
         let (dgain, dshift) = dw.split_at_mut(width);
-        let rows = self.x.chunks_exact(width).zip(self.statistics);
+        let rows = self.x.chunks_exact(width).zip(self.moments);
         let rows = rows.zip(self.dy.chunks_exact(width));
         for (((x, &(mean, inverse)), dy), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
             let dy: &[f32] = if is_plain {
@@ -85,7 +96,6 @@ impl pulp::WithSimd for Backward<'_> {
                 &before
             };
             add_scaled(1.0, dy, dshift);
-            // dx holds the gradient of the normalised row until its two means are known.
             for (((dx, x), dy), (gain, dgain)) in dx
                 .iter_mut()
                 .zip(x)
@@ -95,12 +105,7 @@ impl pulp::WithSimd for Backward<'_> {
                 *dgain += dy * (x - mean) * inverse;
                 *dx = dy * gain;
             }
-            let count = width as f32;
-            let mean_dx = sum(dx, dx, |dx, _| dx) / count;
-            let along = sum(dx, x, |dx, x| dx * (x - mean)) * inverse / count;
-            for (dx, x) in dx.iter_mut().zip(x) {
-                *dx = inverse * (*dx - mean_dx - (x - mean) * inverse * along);
-            }
+            through_moments(x, (mean, inverse), dx);
         }
         dw
     }

@@ -5,8 +5,10 @@ use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
 use attention::Mask;
 use attention::dropout::Dropout;
 use attention::mask::Alignment;
-use attention_candle::{Activation, Affine, Drop, Embed, dropout, layer_norm};
-use candle_core::{D, DType, Device, Tensor, Var};
+use attention_candle::{
+    Activation, Affine, Drop, Embed, Engine, gated_norm, layer_norm, unit_rows,
+};
+use candle_core::{DType, Device, Tensor, Var};
 
 /// The settings of an [`Hstu`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -82,6 +84,8 @@ pub struct Hstu {
 }
 
 struct Block {
+    /// A gain of ones and a shift of zeros.
+    plain: Tensor,
     /// Of gates, values, queries and keys.
     projections: [Var; 4],
     mixer: Mixer,
@@ -105,6 +109,8 @@ impl Hstu {
         let mut parameters = Parameters::new(seed);
         let positions = parameters.table("positions", config.longest, width)?;
         let attention = config.attention().build()?;
+        let gain = Tensor::ones((1, width), DType::F32, &Device::Cpu)?;
+        let plain = Tensor::cat(&[&gain, &gain.zeros_like()?], 0)?;
         let mut blocks = Vec::new();
         for n in 0..config.blocks {
             let name = |part: &str| format!("blocks.{n}.{part}");
@@ -117,6 +123,7 @@ impl Hstu {
                 project("key")?,
             ];
             blocks.push(Block {
+                plain: plain.clone(),
                 projections,
                 mixer: Mixer::bare(
                     attention.clone(),
@@ -136,13 +143,11 @@ impl Hstu {
     }
 
     /// cos(·, ·)/τ as a product: rows of unit length, those of states divided by τ.
-    fn similar(&self, rows: &Tensor, factor: f64) -> Result<Tensor, ModelError> {
+    fn similar(&self, rows: &Tensor, factor: f32, engine: &Engine) -> Result<Tensor, ModelError> {
         if self.config.temperature == 0.0 {
             return Ok(rows.clone());
         }
-        let square = rows.sqr()?.sum_keepdim(D::Minus1)?;
-        let norm = (square + f64::from(EPSILON * EPSILON))?.sqrt()?;
-        Ok((rows.broadcast_div(&norm)? * factor)?)
+        Ok(unit_rows(engine, rows, factor, EPSILON)?)
     }
 }
 
@@ -225,11 +230,11 @@ impl SequenceModel for Hstu {
             let weights = pass.dropout.map(weights).transpose()?;
             x = block.forward(&x, &self.config, tokens, pass, (weights, site(1 + n)?))?;
         }
-        self.similar(&x, 1.0 / f64::from(self.config.temperature))
+        self.similar(&x, 1.0 / self.config.temperature, pass.engine)
     }
 
-    fn compared(&self, items: &Tensor) -> Result<Tensor, ModelError> {
-        self.similar(items, 1.0)
+    fn compared(&self, items: &Tensor, engine: &Engine) -> Result<Tensor, ModelError> {
+        self.similar(items, 1.0, engine)
     }
 }
 
@@ -242,28 +247,22 @@ impl Block {
         pass: Pass<'_>,
         (weights, drop): (Option<Dropout>, Drop),
     ) -> Result<Tensor, ModelError> {
-        let inner = normalised(x, pass)?;
+        let inner = layer_norm(pass.engine, x, &self.plain, EPSILON)?;
         let silu = Affine::new(pass.engine).with_activation(Activation::Silu);
         let [gate, value, query, key] = &self.projections;
         let u = silu.forward(&inner, gate)?;
         let v = silu.forward(&inner, value)?;
-        let mut q = silu.forward(&inner, query)?;
         let k = silu.forward(&inner, key)?;
-        if !config.scaled {
-            // Variants divide by the root themselves.
-            q = (q * (config.head_width as f64).sqrt())?;
-        }
+        // Variants divide by the root themselves.
+        let factor = if config.scaled {
+            1.0
+        } else {
+            (config.head_width as f32).sqrt()
+        };
+        let q = silu.with_factor(factor).forward(&inner, query)?;
         let at = (tokens.layout(), Mask::causal(Alignment::TopLeft));
         let o = self.mixer.weigh([&q, &k, &v], &v, at, pass, weights)?;
-        let gated = dropout(pass.engine, &(normalised(&o, pass)? * u)?, drop)?;
+        let gated = gated_norm(pass.engine, &o, &u, EPSILON, drop)?;
         Ok(Affine::new(pass.engine).forward_onto(x, &gated, &self.output)?)
     }
-}
-
-/// Without gain and shift.
-fn normalised(x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-    let width = x.dim(D::Minus1)?;
-    let gain = Tensor::ones((1, width), DType::F32, &Device::Cpu)?;
-    let plain = Tensor::cat(&[&gain, &gain.zeros_like()?], 0)?;
-    Ok(layer_norm(pass.engine, x, &plain, EPSILON)?)
 }

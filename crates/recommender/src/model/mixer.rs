@@ -58,7 +58,7 @@ struct Side {
     name: &'static str,
     weight: Var,
     activation: Activation,
-    factor: f64,
+    factor: f32,
     /// Numbers a token and head.
     each: Vec<usize>,
 }
@@ -224,11 +224,10 @@ impl Mixer {
 impl Side {
     /// `[1, H, T, ...]`, as variants declare their side inputs.
     fn forward(&self, memory: &Tensor, heads: usize, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-        let affine = Affine::new(pass.engine).with_activation(self.activation);
-        let mut side = affine.forward(memory, &self.weight)?;
-        if self.factor != 1.0 {
-            side = (side * self.factor)?;
-        }
+        let side = Affine::new(pass.engine)
+            .with_activation(self.activation)
+            .with_factor(self.factor)
+            .forward(memory, &self.weight)?;
         let tokens = side.dim(0)?;
         let each = self.each.iter().product::<usize>();
         let side = side

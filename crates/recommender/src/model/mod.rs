@@ -80,11 +80,11 @@ pub trait SequenceModel: Send + Sync {
         None
     }
 
-    /// Item vectors as states are compared with them: rows of `items`, or what the model makes of them.
+    /// Item vectors as states are compared with them: rows of `items` `[U, D]`, or what the model makes of them.
     ///
     /// # Errors
-    /// candle's.
-    fn compared(&self, items: &Tensor) -> Result<Tensor, ModelError> {
+    /// [`ModelError`] where an op refuses.
+    fn compared(&self, items: &Tensor, _: &Engine) -> Result<Tensor, ModelError> {
         Ok(items.clone())
     }
 }

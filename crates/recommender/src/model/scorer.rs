@@ -47,7 +47,7 @@ impl Scorer<'_> {
         let states = states.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let shape = (histories.len(), self.model.width());
         let states = Tensor::from_vec(states, shape, &Device::Cpu)?;
-        let items = self.model.compared(&self.items.detach())?;
+        let items = self.model.compared(&self.items.detach(), self.engine)?;
         Ok(logits(self.engine, &states, &items, scores)?)
     }
 

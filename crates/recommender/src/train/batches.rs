@@ -155,18 +155,29 @@ pub(super) fn sorted(history: &[u32]) -> Vec<u32> {
     items
 }
 
-/// Replaces items by their places among those that occur, which it gives.
+/// Replaces items by their places among those that occur, which it gives, ascending.
+///
+/// A bit says that an item occurs, and the bits before it say its place. Cost: O(ids + goals + I/64) for a catalogue
+/// of I items.
 pub(super) fn localise(ids: &mut [u32], goals: &mut [u32]) -> Vec<u32> {
-    let mut items: Vec<u32> = ids
-        .iter()
-        .chain(&*goals)
-        .copied()
-        .filter(|&item| item != SKIP)
-        .collect();
-    items.sort_unstable();
-    items.dedup();
+    let given = || ids.iter().chain(&*goals).filter(|item| **item != SKIP);
+    let words = given().max().map_or(0, |&last| last as usize / 64 + 1);
+    let mut marks = vec![0u64; words];
+    for &item in given() {
+        marks[item as usize / 64] |= 1u64 << (item % 64);
+    }
+    let (mut items, mut before) = (Vec::new(), Vec::with_capacity(words));
+    for (word, &mark) in marks.iter().enumerate() {
+        before.push(items.len() as u32);
+        let mut left = mark;
+        while left != 0 {
+            items.push(word as u32 * 64 + left.trailing_zeros());
+            left &= left - 1;
+        }
+    }
     for item in ids.iter_mut().chain(goals).filter(|item| **item != SKIP) {
-        *item = items.binary_search(item).map_or(SKIP, |at| at as u32);
+        let (word, below) = (*item as usize / 64, (1u64 << (*item % 64)) - 1);
+        *item = before[word] + (marks[word] & below).count_ones();
     }
     items
 }
@@ -211,6 +222,16 @@ mod tests {
                 .all(|item| !histories[0].contains(item))
         );
         assert_eq!(negatives[4..], [SKIP, SKIP]);
+    }
+
+    #[test]
+    fn items_become_places_among_those_that_occur() {
+        let (mut ids, mut goals) = ([130, 63, 64, 63], [0, SKIP, 127, 130, 64]);
+        let items = localise(&mut ids, &mut goals);
+        assert_eq!(items, [0, 63, 64, 127, 130]);
+        assert_eq!(ids, [4, 1, 2, 1]);
+        assert_eq!(goals, [0, SKIP, 3, 4, 2]);
+        assert!(localise(&mut [], &mut [SKIP]).is_empty());
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl Step<'_> {
         };
         let Some(model) = self.model.candidate_model() else {
             let states = self.model.encode(table, &question.tokens, pass)?;
-            return of(&states, &self.model.compared(table)?, &question.goals);
+            let items = self.model.compared(table, self.engine)?;
+            return of(&states, &items, &question.goals);
         };
         let requests = Requests::even(question.tokens.clone(), question.goals.rows.clone());
         let logits = model.score(table, &requests, pass)?.unsqueeze(1)?;

@@ -68,7 +68,7 @@ fn its_gradient_is_the_slope_of_its_loss() {
                 watch: None,
             };
             let states = model.encode(&items, &tokens, pass).unwrap();
-            let items = model.compared(&items).unwrap();
+            let items = model.compared(&items, &engine).unwrap();
             let loss = Loss::Softmax.of(&engine, &states, &items, &goals, 12, 0.1);
             loss.unwrap()
         };
@@ -156,7 +156,7 @@ fn logits_are_cosines_over_the_temperature() {
     };
     let states = lengths(model.encode(&items, &tokens, pass).unwrap());
     assert!(states.iter().all(|x| (x - 20.0).abs() < 1e-4), "{states:?}");
-    let vectors = lengths(model.compared(&items).unwrap());
+    let vectors = lengths(model.compared(&items, &engine).unwrap());
     assert!(
         vectors.iter().all(|x| (x - 1.0).abs() < 1e-6),
         "{vectors:?}"

@@ -12,7 +12,9 @@ mod rows;
 mod softmax;
 
 pub(crate) use product::{Ending, left, left_turned, product, right, tokens};
-pub(crate) use rows::{add_all, block, copy, cut, dot_rows, fetch, scale_rows, transpose, turn, whole};
+pub(crate) use rows::{
+    add_all, block, copy, cut, dot_rows, fetch, scale_rows, transpose, turn, whole,
+};
 pub(crate) use softmax::{Running, advance, normalise, normalise_back, soften, soften_back};
 
 /// A kernel and the call that dispatches it: the body sees arguments and a vector type `V`.
