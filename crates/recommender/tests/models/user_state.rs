@@ -90,9 +90,13 @@ fn anew(scorer: Scorer<'_>, history: &[u32]) -> Result<Array1<f32>, ModelError> 
 }
 
 fn assert_near(label: &str, found: &Array1<f32>, expected: &Array1<f32>) {
+    assert_within(1e-5, label, found, expected);
+}
+
+fn assert_within(bound: f32, label: &str, found: &Array1<f32>, expected: &Array1<f32>) {
     let size = |x: &Array1<f32>| x.iter().fold(0f32, |most, x| most.max(x.abs()));
     let apart = size(&(found - expected)) / size(expected);
-    assert!(apart < 1e-5, "{label}: {apart:e} of the largest score");
+    assert!(apart < bound, "{label}: {apart:e} of the largest score");
 }
 
 /// Absorbs 13 events, observes 9 more, and holds each answer to that of the whole history.
@@ -107,11 +111,12 @@ fn assert_goes_on(label: &str, model: &dyn SequenceModel) {
             let label = format!("{label} after {seen}");
             match anew(scorer, &history[..seen]) {
                 Ok(expected) => assert_near(&label, &kept(&user), &expected),
-                // Without gradients there is no batch path; all at once is the same answer.
+                // Keys in 16 and 8 bits have no gradients, without which nothing encodes a batch; absorbed all at
+                // once they answer the same, to their rounding.
                 Err(error) => {
                     assert!(error.to_string().contains("backward"), "{label}: {error}");
                     let whole = UserState::new(scorer, &history[..seen]).unwrap();
-                    assert_near(&label, &kept(&user), &kept(&whole));
+                    assert_within(1e-2, &label, &kept(&user), &kept(&whole));
                 }
             }
         }
