@@ -56,13 +56,13 @@ mod unfold;
 mod unit_rows;
 
 pub use affine::{Activation, Affine};
-pub use attend::Attend;
+pub use attend::{Absorbed, Attend};
 pub use dropout::{Drop, dropout};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gated_norm::gated_norm;
 pub use gather::{Embed, gather, scatter_add};
-pub use gru::gru;
+pub use gru::{gru, gru_step};
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use loss::{Objective, SKIP, logits, sampled_loss, softmax_loss};
 pub use ordered::ordered;

@@ -19,7 +19,7 @@ batch = 16
 epochs = 3
 learning_rate = 0.005
 [models.sasrec]
-model = { sasrec = { width = 8, longest = 20, blocks = 1 } }
+model = { sasrec = { width = 8, longest = 20, blocks = 1, positions = "from-first" } }
 vary_attention = true
 [variants.blocked]
 seeds = [0, 1]
@@ -73,6 +73,7 @@ fn a_study_is_trained_swapped_timed_and_told() {
         "sasrec, favor-8, swapped in and fine-tuned ",
         "Best is sasrec, ",
         "Swapped into the trained model, against sasrec, blocked over the same users: ",
+        "With a state of users kept, a request after 10 events takes ",
     ] {
         assert!(
             text.lines().any(|line| line.starts_with(row)),
@@ -105,8 +106,8 @@ fn a_study_is_trained_swapped_timed_and_told() {
     };
     assert_eq!(
         lines("latency.jsonl"),
-        2 + 2,
-        "a step and a request of each attention"
+        2 + 2 + 2,
+        "a step, a request and one with the state kept, of each attention"
     );
     assert_eq!(lines("trainings/sasrec-blocked-seed1/epochs.jsonl"), 3);
 

@@ -110,7 +110,8 @@ impl Call {
         view.map_err(|fault| candle_core::Error::wrap(fault).into())
     }
 
-    fn problem<'a>(&self, qkv: [&'a [f32]; 3], extras: &[Extra<'a>]) -> Result<Problem<'a>> {
+    /// Q, K and V as variants see them.
+    pub(super) fn views<'a>(&self, qkv: [&'a [f32]; 3]) -> Result<[ArrayView4<'a, f32>; 3]> {
         let Shape {
             h,
             hkv,
@@ -120,9 +121,31 @@ impl Call {
             dv,
             ..
         } = *self.geometry.shape();
-        let q = self.view(qkv[0], h, nq, d)?;
-        let k = self.view(qkv[1], hkv, nk, d)?;
-        let v = self.view(qkv[2], hkv, nk, dv)?;
+        Ok([
+            self.view(qkv[0], h, nq, d)?,
+            self.view(qkv[1], hkv, nk, d)?,
+            self.view(qkv[2], hkv, nk, dv)?,
+        ])
+    }
+
+    /// O as variants write it.
+    pub(super) fn view_mut<'a>(&self, data: &'a mut [f32]) -> Result<ArrayViewMut4<'a, f32>> {
+        let Shape { h, nq, dv, .. } = *self.geometry.shape();
+        let lead = self.lead();
+        let view = match self.order {
+            Order::HeadsFirst => ArrayViewMut4::from_shape((lead, h, nq, dv), data),
+            Order::TokensFirst => ArrayViewMut4::from_shape((lead, nq, h, dv), data)
+                .map(|tokens| tokens.permuted_axes([0, 2, 1, 3])),
+        };
+        view.map_err(|fault| candle_core::Error::wrap(fault).into())
+    }
+
+    pub(super) fn problem<'a>(
+        &self,
+        qkv: [&'a [f32]; 3],
+        extras: &[Extra<'a>],
+    ) -> Result<Problem<'a>> {
+        let [q, k, v] = self.views(qkv)?;
         let mut problem = match self.geometry.layout() {
             Layout::Padded => Problem::new(q, k, v)?,
             Layout::Jagged {
@@ -153,12 +176,7 @@ impl Call {
         let Shape { h, nq, dv, .. } = *self.geometry.shape();
         let lead = self.lead();
         let mut data = vec![0.0; lead * h * nq * dv];
-        let o = match self.order {
-            Order::HeadsFirst => ArrayViewMut4::from_shape((lead, h, nq, dv), &mut data),
-            Order::TokensFirst => ArrayViewMut4::from_shape((lead, nq, h, dv), &mut data)
-                .map(|tokens| tokens.permuted_axes([0, 2, 1, 3])),
-        }
-        .map_err(candle_core::Error::wrap)?;
+        let o = self.view_mut(&mut data)?;
         let has_lse = self
             .attention
             .capabilities()

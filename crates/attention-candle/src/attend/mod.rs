@@ -1,8 +1,11 @@
 //! Attention of any variant as a node of candle's tape.
 
+mod absorbed;
 mod call;
 mod extras;
 mod node;
+
+pub use absorbed::Absorbed;
 
 use crate::engine::Engine;
 use crate::error::Result;

@@ -9,6 +9,8 @@ pub(super) struct Forward<'a> {
     pub(super) offsets: &'a [usize],
     pub(super) inputs: &'a [f32],
     pub(super) weight: &'a [f32],
+    /// States `[B, H]` before the first event, of histories of one length; else they begin at zero.
+    pub(super) before: Option<&'a [f32]>,
     pub(super) states: &'a mut [f32],
     pub(super) kept: &'a mut [f32],
 }
@@ -17,7 +19,8 @@ impl Forward<'_> {
     pub(super) fn run(self) {
         let (width, order) = (self.width, by_length(self.offsets));
         let (recurrent, bias) = self.weight.split_at(3 * width * width);
-        let mut latest = vec![0.0; order.len() * width];
+        let zeros = || vec![0.0; order.len() * width];
+        let mut latest = self.before.map_or_else(zeros, <[f32]>::to_vec);
         let mut sums = vec![0.0; order.len() * 3 * width];
         for t in 0..order.first().map_or(0, |&(_, longest)| longest) {
             let active = order.partition_point(|&(_, length)| length > t);

@@ -11,7 +11,7 @@ use crate::ordered::ordered;
 use crate::tape::Node;
 use crate::tensor::{floats, input, like, output, rows};
 use backward::Backward;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Shape, Tensor};
 use forward::Forward;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,6 +82,41 @@ pub fn gru(
     Ok(engine.apply(Node::Two(inputs, Box::new(op)))?)
 }
 
+/// States `[B, H]` one event behind those before, `[B, H]`, with that event's `inputs` `[B, 3H]`: a step of
+/// [`gru`] for models in use, without a gradient and on the calling thread.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) where the weight or the states do not fit.
+pub fn gru_step(inputs: &Tensor, weight: &Tensor, before: &Tensor) -> Result<Tensor> {
+    let (inputs, count, wide) = rows("gru", inputs)?;
+    let width = wide / 3;
+    for (tensor, letters, found, expected) in [
+        ("inputs", "[B, 3H]", inputs.dims(), [count, 3 * width]),
+        (
+            "weight",
+            "[H + 1, 3H]",
+            weight.dims(),
+            [width + 1, 3 * width],
+        ),
+        ("states", "[B, H]", before.dims(), [count, width]),
+    ] {
+        expect("gru", tensor, letters, found, &expected)?;
+    }
+    let (weight, before) = (weight.contiguous()?, before.contiguous()?);
+    let mut states = vec![0.0; count * width];
+    Forward {
+        width,
+        offsets: &(0..=count).collect::<Vec<_>>(),
+        inputs: &floats(&inputs)?,
+        weight: &floats(&weight)?,
+        before: Some(&floats(&before)?),
+        states: &mut states,
+        kept: &mut vec![0.0; count * KEPT * width],
+    }
+    .run();
+    Ok(Tensor::from_vec(states, (count, width), &Device::Cpu)?)
+}
+
 struct Gru {
     engine: Engine,
     offsets: Arc<[usize]>,
@@ -125,6 +160,7 @@ impl CustomOp2 for Gru {
                 offsets,
                 inputs: &inputs[offsets[0] * 3 * width..][..events * 3 * width],
                 weight,
+                before: None,
                 states: cut(&mut states_left, events * width),
                 kept: cut(&mut kept_left, events * KEPT * width),
             });

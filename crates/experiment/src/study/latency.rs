@@ -1,4 +1,4 @@
-//! What a step of training and a request cost, per attention.
+//! What a step of training costs, and an answer to a user, per attention.
 //!
 //! Models are timed as they begin: what they have learned does not change their arithmetic. All of a setting
 //! take part in the same interleaved rounds.
@@ -6,15 +6,13 @@
 use super::config::{LatencyConfig, Training};
 use super::data::StudyData;
 use super::error::StudyError;
+use super::requests::requests;
 use super::train::begin;
 use measure::{Contestant, RoundPlan, Summary, run_rounds};
-use ndarray::Array2;
-use recommender::evaluate::top_k;
 use recommender::train::Trainer;
 use recommender::{History, Split};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::hint::black_box;
 use std::time::Duration;
 
 /// What was timed.
@@ -27,6 +25,14 @@ pub enum LatencyKind {
     /// The answer to one user on one thread: the history encoded, every item of the catalogue scored, the best
     /// ten taken.
     Request,
+    /// The same for a user whose state is kept: the latest event taken in, every item scored, the best ten
+    /// taken. The state is made beforehand, outside of the time.
+    Event,
+}
+
+impl LatencyKind {
+    /// What is timed of every training that can.
+    pub(super) const ALL: [Self; 3] = [Self::Step, Self::Request, Self::Event];
 }
 
 /// A line of `latency.jsonl`.
@@ -38,9 +44,9 @@ pub struct LatencyPoint {
     pub variant: Option<String>,
     /// What was timed.
     pub kind: LatencyKind,
-    /// Events of the history of a request, or the mean of a step's batch.
+    /// Events of the history that is answered, the latest one among them, or the mean of a step's batch.
     pub length: usize,
-    /// Histories of a step; 1 for a request.
+    /// Histories of a step; 1 of an answer.
     pub batch: usize,
     /// Threads.
     pub threads: usize,
@@ -54,14 +60,26 @@ pub struct LatencyPoint {
     pub p99_ms: f64,
     /// Every round's time.
     pub samples_ns: Vec<u64>,
+    /// Of [`LatencyKind::Event`]: bytes that are kept of the user, all layers together, where the history is
+    /// absorbed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_bytes: Option<u64>,
+    /// Of [`LatencyKind::Request`]: why there is no such point with the user's state kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_kept: Option<String>,
     /// Hash of all that was timed: points of other settings are timed anew.
     pub settings: String,
 }
 
-const MS: f64 = 1e6;
+impl LatencyPoint {
+    /// `softmax, linear-elu`: as its training's label.
+    #[must_use]
+    pub fn label(&self) -> String {
+        super::outcome::label(&self.model, self.variant.as_deref())
+    }
+}
 
-/// Of a request.
-const ANSWERS: usize = 10;
+const MS: f64 = 1e6;
 
 /// Times all trainings; `tell` hears what comes next.
 pub(super) fn time(
@@ -75,7 +93,9 @@ pub(super) fn time(
     tell("a step of training");
     points.extend(steps(config, trainings, (data, split), threads)?);
     for &length in &config.lengths {
-        tell(&format!("a request of {length} events"));
+        tell(&format!(
+            "a request after {length} events, and the next event"
+        ));
         points.extend(requests(config, trainings, data, length)?);
     }
     Ok(points)
@@ -131,49 +151,7 @@ fn steps(
         .collect())
 }
 
-fn requests(
-    config: &LatencyConfig,
-    trainings: &[Training],
-    data: &StudyData,
-    length: usize,
-) -> Result<Vec<LatencyPoint>, StudyError> {
-    // Models that look at as many events as are asked.
-    let long: Vec<Training> = trainings
-        .iter()
-        .map(|training| Training {
-            model: training.model.clone().with_longest(length),
-            ..training.clone()
-        })
-        .collect();
-    let trainers = begin_all(&long, data, 1)?;
-    let log = &data.log;
-    // Items as the log has them, over and over where no user has so many.
-    let (_, items) = log.jagged();
-    let history: Vec<u32> = items.iter().copied().cycle().take(length).collect();
-    let history = &history;
-    let faults = RefCell::new(None);
-    let contestants = trainers.iter().zip(trainings).map(|(trainer, training)| {
-        let faults = &faults;
-        let mut scores = Array2::zeros((1, log.items()));
-        Contestant::new(training.label(), move || {
-            if let Err(error) = trainer.scorer().score(&[history], scores.view_mut()) {
-                faults.borrow_mut().get_or_insert(error);
-            }
-            black_box(top_k(scores.as_slice().unwrap_or_default(), ANSWERS));
-        })
-    });
-    let rounds = timed(config, contestants.collect());
-    if let Some(error) = faults.into_inner() {
-        return Err(error.into());
-    }
-    let kind = (LatencyKind::Request, length, 1, 1);
-    let rows = rounds.into_iter().zip(trainings);
-    Ok(rows
-        .filter_map(|(samples, training)| point(samples, training, kind))
-        .collect())
-}
-
-fn begin_all(
+pub(super) fn begin_all(
     trainings: &[Training],
     data: &StudyData,
     threads: usize,
@@ -182,7 +160,10 @@ fn begin_all(
     all.map(|training| begin(training, data, threads)).collect()
 }
 
-fn timed(config: &LatencyConfig, mut contestants: Vec<Contestant<'_>>) -> Vec<measure::Samples> {
+pub(super) fn timed(
+    config: &LatencyConfig,
+    mut contestants: Vec<Contestant<'_>>,
+) -> Vec<measure::Samples> {
     let plan = RoundPlan {
         warmup: 1,
         min_rounds: 5,
@@ -194,7 +175,7 @@ fn timed(config: &LatencyConfig, mut contestants: Vec<Contestant<'_>>) -> Vec<me
     run_rounds(&mut contestants, &plan, &mut |_| {})
 }
 
-fn point(
+pub(super) fn point(
     samples: measure::Samples,
     training: &Training,
     (kind, length, batch, threads): (LatencyKind, usize, usize, usize),
@@ -212,6 +193,25 @@ fn point(
         p90_ms: summary.p90 / MS,
         p99_ms: summary.p99 / MS,
         samples_ns: samples.nanoseconds,
+        kept_bytes: None,
+        not_kept: None,
         settings: String::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_studies_without_states_are_read_and_written_as_they_are() {
+        let row = serde_json::json!({
+            "model": "sasrec", "variant": "blocked", "kind": "request", "length": 50, "batch": 1,
+            "threads": 1, "median_ms": 0.5, "interval_ms": [0.4, 0.6], "p90_ms": 0.7, "p99_ms": 0.9,
+            "samples_ns": [500_000], "settings": "e3b0",
+        });
+        let point: LatencyPoint = serde_json::from_value(row.clone()).unwrap();
+        assert_eq!((point.kept_bytes, &point.not_kept), (None, &None));
+        assert_eq!(serde_json::to_value(&point).unwrap(), row);
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! A [`StudyConfig`] (TOML) declares a log, models and attentions; each pair and seed is a [`Training`] with a
 //! folder of its own, in which it can be killed and resumed. [`run_study`] trains what is not there yet,
-//! evaluates it, swaps attentions, times steps and requests, and writes one [`Outcome`] a row.
+//! evaluates it, swaps attentions, times steps and answers, and writes one [`Outcome`] a row.
 //!
 //! * `config.rs`, `data.rs`, `select.rs`: what is asked; `folder.rs`: where answers lie
-//! * `run.rs`: the order of things; `train.rs`, `judge.rs`, `swap.rs`, `latency.rs`: each of them
+//! * `run.rs`: the order of things; `train.rs`, `judge.rs`, `swap.rs`, `latency.rs`, `requests.rs`: each of
+//!   them
 //! * `open.rs`: a finished training, to ask it something else
 
 mod config;
@@ -19,6 +20,7 @@ mod open;
 mod outcome;
 mod pace;
 mod progress;
+mod requests;
 mod run;
 mod select;
 mod swap;

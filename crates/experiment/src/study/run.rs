@@ -8,7 +8,7 @@ use super::folder::{
     read_lines, write_json, write_lines,
 };
 use super::judge::Judge;
-use super::latency::{self, LatencyPoint};
+use super::latency::{self, LatencyKind, LatencyPoint};
 use super::outcome::{Against, Made, Origin, Outcome, Ranked, STUDY_SCHEMA_VERSION};
 use super::progress::{StudyEvent, StudyProgress};
 use super::swap::{Base, swap};
@@ -348,7 +348,8 @@ impl Work<'_> {
             0 => self.threads,
             threads => threads,
         };
-        let settings = hash_of(&(config, &one_each, threads, self.data.log.checksum()));
+        let checksum = self.data.log.checksum();
+        let settings = hash_of(&(config, &one_each, threads, checksum, LatencyKind::ALL));
         known.retain(|point| point.settings == settings);
         if !wanted || !known.is_empty() {
             return Ok(known);

@@ -31,6 +31,12 @@ pub enum ModelError {
         "a candidate model has no state behind an event: its scores depend on the candidate, ask it for those"
     )]
     NoStates,
+    /// Nothing that could be kept of a user between events.
+    #[error("nothing is kept of a user between events: {reason}")]
+    NoCache {
+        /// Why.
+        reason: &'static str,
+    },
     /// A side input of an attention that the model does not know how to make.
     #[error(
         "{variant} needs the side input `{name}`, which no projection of a sequence model makes; known are log_decay, beta, step"

@@ -1,10 +1,10 @@
 //! GRU4Rec: gated recurrent units over a history (Hidasi et al., ICLR 2016).
 
 use super::error::at_least_one;
-use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
+use super::{Cache, ModelError, Parameters, Pass, SequenceModel, Tokens};
 use attention::dropout::Dropout;
-use attention_candle::{Affine, Drop, Embed, gru};
-use candle_core::{Tensor, Var};
+use attention_candle::{Affine, Drop, Embed, gru, gru_step};
+use candle_core::{DType, Device, Tensor, Var};
 
 /// The settings of a [`Gru4Rec`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -143,5 +143,47 @@ impl SequenceModel for Gru4Rec {
             x = gru(pass.engine, &inputs, &layer.recurrent, offsets)?;
         }
         Ok(affine.forward(&x, &self.output)?)
+    }
+
+    fn cache(&self) -> Result<Box<dyn Cache + '_>, ModelError> {
+        let none = Tensor::zeros((1, self.config.hidden), DType::F32, &Device::Cpu)?;
+        Ok(Box::new(States {
+            model: self,
+            layers: vec![none; self.layers.len()],
+        }))
+    }
+}
+
+/// What the units hold behind an event: `[1, H]` a layer.
+struct States<'m> {
+    model: &'m Gru4Rec,
+    layers: Vec<Tensor>,
+}
+
+impl Cache for States<'_> {
+    /// Any number of events at any time, each in the same time.
+    fn observe(
+        &mut self,
+        items: &Tensor,
+        events: &[u32],
+        pass: Pass<'_>,
+    ) -> Result<Tensor, ModelError> {
+        let affine = Affine::new(pass.engine);
+        let x = Embed::new(pass.engine, events).forward(items)?;
+        let mut states = Vec::with_capacity(events.len());
+        for t in 0..events.len() {
+            let mut x = x.narrow(0, t, 1)?;
+            for (layer, state) in self.model.layers.iter().zip(&mut self.layers) {
+                let inputs = affine.forward(&x, &layer.input)?;
+                *state = gru_step(&inputs, &layer.recurrent, state)?;
+                x = state.clone();
+            }
+            states.push(x);
+        }
+        Ok(affine.forward(&Tensor::cat(&states, 0)?, &self.model.output)?)
+    }
+
+    fn bytes(&self) -> u64 {
+        4 * (self.model.config.hidden * self.layers.len()) as u64
     }
 }

@@ -1,10 +1,9 @@
 //! HSTU: gated blocks of pointwise attention (Zhai et al., Actions Speak Louder than Words, ICML 2024).
 
+use super::cache::{At, LayerCache, Stack, stack_cache};
 use super::mixer::{AttentionConfig, Mixer};
-use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
-use attention::Mask;
+use super::{Cache, ModelError, Parameters, Pass, Positions, SequenceModel, Tokens};
 use attention::dropout::Dropout;
-use attention::mask::Alignment;
 use attention_candle::{
     Activation, Affine, Drop, Embed, Engine, gated_norm, layer_norm, unit_rows,
 };
@@ -32,6 +31,9 @@ pub struct HstuConfig {
     pub scaled: bool,
     /// τ of logits that are cos(state, item)/τ; with 0 they are plain products.
     pub temperature: f32,
+    /// How its positions are counted.
+    #[serde(skip_serializing_if = "Positions::is_default")]
+    pub positions: Positions,
     /// Its attention; left out it is HSTU's own, with a bias for each of the `longest` distances and weights
     /// divided by `longest`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +54,7 @@ impl Default for HstuConfig {
             attention_dropout: 0.0,
             scaled: false,
             temperature: 0.05,
+            positions: Positions::FromLatest,
             attention: None,
         }
     }
@@ -213,6 +216,35 @@ impl SequenceModel for Hstu {
         tokens: &Tokens,
         pass: Pass<'_>,
     ) -> Result<Tensor, ModelError> {
+        let tokens = self.config.positions.of(tokens);
+        self.run(items, &tokens, &mut [], pass)
+    }
+
+    fn compared(&self, items: &Tensor, engine: &Engine) -> Result<Tensor, ModelError> {
+        self.similar(items, 1.0, engine)
+    }
+
+    fn cache(&self) -> Result<Box<dyn Cache + '_>, ModelError> {
+        stack_cache(self)
+    }
+}
+
+impl Stack for Hstu {
+    fn positions(&self) -> Positions {
+        self.config.positions
+    }
+
+    fn mixers(&self) -> impl Iterator<Item = &Mixer> {
+        self.blocks.iter().map(|block| &block.mixer)
+    }
+
+    fn run(
+        &self,
+        items: &Tensor,
+        tokens: &Tokens,
+        caches: &mut [LayerCache],
+        pass: Pass<'_>,
+    ) -> Result<Tensor, ModelError> {
         let site = |n: usize| -> Result<Drop, ModelError> {
             let drop = |seed| Ok(Drop::new(Dropout::new(self.config.dropout, seed)?, n));
             pass.dropout.map_or(Ok(Drop::NONE), drop)
@@ -228,13 +260,10 @@ impl SequenceModel for Hstu {
                 Dropout::new(self.config.attention_dropout, seed)
             };
             let weights = pass.dropout.map(weights).transpose()?;
-            x = block.forward(&x, &self.config, tokens, pass, (weights, site(1 + n)?))?;
+            let at = At::events(tokens, caches.get_mut(n));
+            x = block.forward(&x, &self.config, at, pass, (weights, site(1 + n)?))?;
         }
         self.similar(&x, 1.0 / self.config.temperature, pass.engine)
-    }
-
-    fn compared(&self, items: &Tensor, engine: &Engine) -> Result<Tensor, ModelError> {
-        self.similar(items, 1.0, engine)
     }
 }
 
@@ -243,7 +272,7 @@ impl Block {
         &self,
         x: &Tensor,
         config: &HstuConfig,
-        tokens: &Tokens,
+        at: At<'_>,
         pass: Pass<'_>,
         (weights, drop): (Option<Dropout>, Drop),
     ) -> Result<Tensor, ModelError> {
@@ -260,7 +289,6 @@ impl Block {
             (config.head_width as f32).sqrt()
         };
         let q = silu.with_factor(factor).forward(&inner, query)?;
-        let at = (tokens.layout(), Mask::causal(Alignment::TopLeft));
         let o = self.mixer.weigh([&q, &k, &v], &v, at, pass, weights)?;
         let gated = gated_norm(pass.engine, &o, &u, EPSILON, drop)?;
         Ok(Affine::new(pass.engine).forward_onto(x, &gated, &self.output)?)

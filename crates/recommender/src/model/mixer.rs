@@ -1,9 +1,10 @@
 //! An attention layer with any registered variant inside.
 
-use super::{ModelError, Parameters, Pass, Tokens};
+use super::cache::{At, LayerCache};
+use super::{ModelError, Parameters, Pass};
 use attention::dropout::Dropout;
-use attention::mask::Alignment;
-use attention::{Attention, Feature, Geometry, Layout, Mask, Shape};
+use attention::mask::{Alignment, Part};
+use attention::{Attention, Error, Feature, Geometry, Layout, Mask, Shape};
 use attention_candle::{Activation, Affine, Attend};
 use attention_variants::Configured;
 use candle_core::{Tensor, Var};
@@ -48,6 +49,7 @@ impl AttentionConfig {
 pub(super) struct Mixer {
     attention: Arc<dyn Attention>,
     heads: usize,
+    head_width: usize,
     /// Of queries, keys, values and what they come to; without them all are the vectors as they are.
     projections: Option<[Var; 4]>,
     learned: Vec<(&'static str, Var)>,
@@ -121,6 +123,7 @@ impl Mixer {
         Ok(Self {
             attention,
             heads,
+            head_width: width / heads,
             projections: None,
             learned,
             sides,
@@ -133,12 +136,11 @@ impl Mixer {
         residual: &Tensor,
         x: &Tensor,
         memory: &Tensor,
-        tokens: &Tokens,
+        at: At<'_>,
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
-        let mask = Mask::causal(Alignment::TopLeft);
-        let o = self.attend(x, memory, (tokens.layout(), mask), pass, dropout)?;
+        let o = self.attend(x, memory, at, pass, dropout)?;
         match &self.projections {
             Some([.., output]) => Ok(Affine::new(pass.engine).forward_onto(residual, &o, output)?),
             None => Ok((residual + o)?),
@@ -155,7 +157,7 @@ impl Mixer {
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
-        let o = self.attend(x, memory, (layout, Mask::full()), pass, dropout)?;
+        let o = self.attend(x, memory, At::whole(layout), pass, dropout)?;
         match &self.projections {
             Some([.., output]) => Ok(Affine::new(pass.engine).forward(&o, output)?),
             None => Ok(o),
@@ -166,7 +168,7 @@ impl Mixer {
         &self,
         x: &Tensor,
         memory: &Tensor,
-        at: (Layout, Mask),
+        at: At<'_>,
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
@@ -187,7 +189,7 @@ impl Mixer {
         &self,
         [q, k, v]: [&Tensor; 3],
         memory: &Tensor,
-        (layout, mask): (Layout, Mask),
+        at: At<'_>,
         pass: Pass<'_>,
         dropout: Option<Dropout>,
     ) -> Result<Tensor, ModelError> {
@@ -213,11 +215,35 @@ impl Mixer {
         }
         // Some variants have no weights to drop; theirs is the dropout of the other layers alone.
         let drops = self.attention.capabilities().has(Feature::Dropout);
-        Ok(Attend::new(self.attention.clone(), pass.engine)
-            .with_layout(layout)
-            .with_mask(mask)
-            .with_dropout(dropout.filter(|_| drops))
-            .forward_tokens((self.heads, self.heads), q, k, v, &extras)?)
+        let attend = Attend::new(self.attention.clone(), pass.engine)
+            .with_layout(at.layout)
+            .with_mask(at.mask)
+            .with_dropout(dropout.filter(|_| drops));
+        match at.cache {
+            Some(cache) => cache.next(&attend, self.heads, [q, k, v], &extras),
+            None => Ok(attend.forward_tokens((self.heads, self.heads), q, k, v, &extras)?),
+        }
+    }
+
+    /// Room for the keys and values of a history.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the attention cannot absorb keys, or take more of them later.
+    pub(super) fn cache(&self) -> Result<LayerCache, ModelError> {
+        let geometry = geometry(1, self.heads, self.head_width)?;
+        let capabilities = self.attention.capabilities();
+        capabilities.admits_geometry(&geometry)?;
+        capabilities.require(Feature::Prepare)?;
+        let pattern = self.attention.pattern(&geometry)?.unwrap_or_default();
+        let is_fixed = |part: &Part| matches!(part, Part::Dense(_) | Part::Blocks(_));
+        if pattern.parts().iter().any(is_fixed) {
+            return Err(ModelError::Attention(Error::Unsupported {
+                variant: capabilities.variant,
+                what: "appending keys".into(),
+                reason: "its pattern is made for a number of keys, and has no place for one more",
+            }));
+        }
+        Ok(LayerCache::default())
     }
 }
 

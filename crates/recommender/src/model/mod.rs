@@ -5,6 +5,7 @@
 //! gradient of a step is as large as the step and not as the catalogue. Histories lie end to end
 //! ([`Tokens`]); padding, where it is wanted, is a matter of who makes the tokens.
 
+mod cache;
 mod candidates;
 mod config;
 mod error;
@@ -15,13 +16,16 @@ mod influence;
 mod mixer;
 mod nextitnet;
 mod parameters;
+mod positions;
 mod ranker;
 mod sasrec;
 mod scorer;
 mod target_attention;
 mod tokens;
+mod user_state;
 mod watch;
 
+pub use cache::Cache;
 pub use candidates::{CandidateModel, Requests};
 pub use config::ModelConfig;
 pub use error::ModelError;
@@ -32,10 +36,12 @@ pub use influence::influence;
 pub use mixer::AttentionConfig;
 pub use nextitnet::{NextItNet, NextItNetConfig};
 pub use parameters::Parameters;
+pub use positions::Positions;
 pub use sasrec::{Norm, SasRec, SasRecConfig};
 pub use scorer::Scorer;
 pub use target_attention::{TargetAttention, TargetAttentionConfig};
 pub use tokens::Tokens;
+pub use user_state::UserState;
 pub use watch::{LayerInput, Watch};
 
 use attention_candle::Engine;
@@ -78,6 +84,17 @@ pub trait SequenceModel: Send + Sync {
     /// The model as one that scores candidates instead of giving states, if it is one.
     fn candidate_model(&self) -> Option<&dyn CandidateModel> {
         None
+    }
+
+    /// An empty cache of one history, which a [`UserState`] goes on from event by event.
+    ///
+    /// # Errors
+    /// [`ModelError::NoCache`] of a model that keeps nothing between events, and [`ModelError::Attention`] where
+    /// its attention does not, with the reason.
+    fn cache(&self) -> Result<Box<dyn Cache + '_>, ModelError> {
+        Err(ModelError::NoCache {
+            reason: "the model has no form that goes on from one event to the next",
+        })
     }
 
     /// Item vectors as states are compared with them: rows of `items` `[U, D]`, or what the model makes of them.

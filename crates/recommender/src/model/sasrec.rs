@@ -1,8 +1,9 @@
 //! SASRec: causal self-attention over a history (Kang & McAuley, ICDM 2018).
 
+use super::cache::{At, LayerCache, Stack, stack_cache};
 use super::error::{at_least_one, divides};
 use super::mixer::{AttentionConfig, Mixer};
-use super::{ModelError, Parameters, Pass, SequenceModel, Tokens};
+use super::{Cache, ModelError, Parameters, Pass, Positions, SequenceModel, Tokens};
 use attention::dropout::Dropout;
 use attention_candle::{Activation, Affine, Drop, Embed, layer_norm};
 use candle_core::{Tensor, Var};
@@ -39,6 +40,9 @@ pub struct SasRecConfig {
     pub dropout: f32,
     /// Where it normalises.
     pub norm: Norm,
+    /// How its positions are counted.
+    #[serde(skip_serializing_if = "Positions::is_default")]
+    pub positions: Positions,
     /// Its attention.
     pub attention: AttentionConfig,
 }
@@ -54,6 +58,7 @@ impl Default for SasRecConfig {
             hidden: 1,
             dropout: 0.2,
             norm: Norm::Original,
+            positions: Positions::FromLatest,
             attention: AttentionConfig::default(),
         }
     }
@@ -157,6 +162,31 @@ impl SequenceModel for SasRec {
         tokens: &Tokens,
         pass: Pass<'_>,
     ) -> Result<Tensor, ModelError> {
+        let tokens = self.config.positions.of(tokens);
+        self.run(items, &tokens, &mut [], pass)
+    }
+
+    fn cache(&self) -> Result<Box<dyn Cache + '_>, ModelError> {
+        stack_cache(self)
+    }
+}
+
+impl Stack for SasRec {
+    fn positions(&self) -> Positions {
+        self.config.positions
+    }
+
+    fn mixers(&self) -> impl Iterator<Item = &Mixer> {
+        self.blocks.iter().map(|block| &block.mixer)
+    }
+
+    fn run(
+        &self,
+        items: &Tensor,
+        tokens: &Tokens,
+        caches: &mut [LayerCache],
+        pass: Pass<'_>,
+    ) -> Result<Tensor, ModelError> {
         let dropout = pass
             .dropout
             .map(|seed| Dropout::new(self.config.dropout, seed))
@@ -166,7 +196,8 @@ impl SequenceModel for SasRec {
             .with_drop(site(dropout, 0))
             .forward_at(items, &self.positions, tokens.places.clone())?;
         for (n, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, n, tokens, pass, dropout, self.config.norm)?;
+            let at = At::events(tokens, caches.get_mut(n));
+            x = block.forward(&x, n, at, pass, dropout, self.config.norm)?;
         }
         match &self.last {
             Some(last) => Ok(layer_norm(pass.engine, &x, last, EPSILON)?),
@@ -185,7 +216,7 @@ impl Block {
         &self,
         x: &Tensor,
         n: usize,
-        tokens: &Tokens,
+        at: At<'_>,
         pass: Pass<'_>,
         dropout: Option<Dropout>,
         norm: Norm,
@@ -203,8 +234,7 @@ impl Block {
             })
             .transpose()?;
         let mix = |residual: &Tensor, x: &Tensor, memory: &Tensor| {
-            self.mixer
-                .forward(residual, x, memory, tokens, pass, weights)
+            self.mixer.forward(residual, x, memory, at, pass, weights)
         };
         let feed = |residual: &Tensor, x: &Tensor| {
             let inner = Affine::new(pass.engine)

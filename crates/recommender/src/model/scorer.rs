@@ -47,8 +47,25 @@ impl Scorer<'_> {
         let states = states.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         let shape = (histories.len(), self.model.width());
         let states = Tensor::from_vec(states, shape, &Device::Cpu)?;
+        self.compare(&states, scores)
+    }
+
+    /// Writes the logit of every item by states `[B, D]`.
+    pub(super) fn compare(
+        &self,
+        states: &Tensor,
+        scores: ArrayViewMut2<'_, f32>,
+    ) -> Result<(), ModelError> {
         let items = self.model.compared(&self.items.detach(), self.engine)?;
-        Ok(logits(self.engine, &states, &items, scores)?)
+        Ok(logits(self.engine, states, &items, scores)?)
+    }
+
+    pub(super) fn pass(&self) -> Pass<'_> {
+        Pass {
+            engine: self.engine,
+            dropout: None,
+            watch: None,
+        }
     }
 
     /// The logit of every item behind a history, by a model that reads it anew for each.
@@ -62,11 +79,6 @@ impl Scorer<'_> {
             scores.fill(0.0);
             return Ok(());
         }
-        let pass = Pass {
-            engine: self.engine,
-            dropout: None,
-            watch: None,
-        };
         let items = self.items.detach();
         let history = Tokens::new([history], self.model.longest());
         let mut next = 0u32;
@@ -74,7 +86,7 @@ impl Scorer<'_> {
             let candidates = next..next + scores.len() as u32;
             next = candidates.end;
             let requests = Requests::even(history.clone(), candidates.collect());
-            let logits = model.score(&items, &requests, pass)?;
+            let logits = model.score(&items, &requests, self.pass())?;
             scores.assign(&ArrayView1::from(&floats(&logits)?[..]));
         }
         Ok(())
@@ -84,13 +96,9 @@ impl Scorer<'_> {
     fn states(&self, histories: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
         let width = self.model.width();
         let tokens = Tokens::new(histories.iter().copied(), self.model.longest());
-        let pass = Pass {
-            engine: self.engine,
-            dropout: None,
-            watch: None,
-        };
         // A detached table keeps the tape out.
-        let states = self.model.encode(&self.items.detach(), &tokens, pass)?;
+        let items = self.items.detach();
+        let states = self.model.encode(&items, &tokens, self.pass())?;
         let states = floats(&states)?;
         let mut last = vec![0.0; histories.len() * width];
         for (bounds, last) in tokens.offsets.windows(2).zip(last.chunks_exact_mut(width)) {

@@ -2,7 +2,9 @@
 
 mod candidates;
 mod features;
+mod positions;
 mod sequence;
+mod user_state;
 
 use attention::Workers;
 use attention_candle::{Engine, Tape};

@@ -101,7 +101,8 @@ fn draw(study: &StudyResults, metric: Metric, layout: Layout) -> Option<Drawing>
     })
 }
 
-/// Steps, and the requests of the length that is nearest to what models were trained for, then the longest.
+/// Steps, and answers of each length; where states of users are kept, these stand beside the requests of the same
+/// length, and the steps behind them.
 fn columns(study: &StudyResults) -> Vec<(LatencyKind, usize)> {
     let mut found: Vec<(LatencyKind, usize)> = Vec::new();
     for point in &study.latency {
@@ -113,6 +114,9 @@ fn columns(study: &StudyResults) -> Vec<(LatencyKind, usize)> {
             found.push((point.kind, point.length));
         }
     }
+    if found.iter().any(|(kind, _)| *kind == LatencyKind::Event) {
+        found.sort_by_key(|(kind, _)| *kind == LatencyKind::Step);
+    }
     found
 }
 
@@ -122,6 +126,7 @@ fn title(study: &StudyResults, kind: LatencyKind, length: usize) -> String {
         (LatencyKind::Step, Some(point)) => {
             format!("a training step of {} histories", point.batch)
         }
+        (LatencyKind::Event, _) => format!("a request after {length} events, state kept"),
         _ => format!("a request after {length} events"),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::chart::{Chart, dark_rules};
 use crate::error::ReportError;
+use crate::numbers;
 use crate::page::{Figure, environment, figures, paragraphs};
 use crate::study::study_sentences;
 use experiment::study::{LatencyKind, Origin, StudyResults};
@@ -21,7 +22,8 @@ struct Content<'a> {
     charts: Vec<Figure>,
     columns: Vec<String>,
     rows: Vec<Vec<String>>,
-    latency: Vec<[String; 5]>,
+    latency: Vec<[String; 6]>,
+    not_kept: Vec<String>,
     health: Vec<[String; 5]>,
     machine: Vec<(&'static str, String)>,
     config: &'a str,
@@ -84,23 +86,6 @@ pub(super) fn page(
         cells.push(when(made.training_seconds > 0.0, seconds));
         cells
     });
-    let latency = study.latency.iter().map(|point| {
-        let what = match point.kind {
-            LatencyKind::Step => format!("training step of {} histories", point.batch),
-            _ => "request".to_owned(),
-        };
-        let variant = point.variant.clone().unwrap_or_default();
-        let events = point.length.to_string();
-        let median = format!("{:.3} ms", point.median_ms);
-        let high = format!("{:.3} ms", point.p99_ms);
-        [
-            format!("{}, {variant}", point.model),
-            what,
-            events,
-            median,
-            high,
-        ]
-    });
     let machine = &info.machine;
     let content = Content {
         name: &info.experiment,
@@ -114,7 +99,8 @@ pub(super) fn page(
         charts: figures(charts)?,
         columns,
         rows: rows.collect(),
-        latency: latency.collect(),
+        latency: latency(study),
+        not_kept: not_kept(study),
         health: health(study),
         machine: vec![
             ("Processor", machine.cpu_model.clone()),
@@ -130,6 +116,46 @@ pub(super) fn page(
     let environment = environment("study.html", TEMPLATE)?;
     let template = environment.get_template("study.html")?;
     Ok(template.render(Serde(content))?)
+}
+
+/// Model, what was timed, events, median, slowest in a hundred, bytes kept of a user.
+fn latency(study: &StudyResults) -> Vec<[String; 6]> {
+    let rows = study.latency.iter().map(|point| {
+        let what = match point.kind {
+            LatencyKind::Step => format!("training step of {} histories", point.batch),
+            LatencyKind::Event => "request, state kept".to_owned(),
+            _ => "request".to_owned(),
+        };
+        let kept = point.kept_bytes.map(|bytes| numbers::bytes(bytes as f64));
+        [
+            point.label(),
+            what,
+            point.length.to_string(),
+            format!("{:.3} ms", point.median_ms),
+            format!("{:.3} ms", point.p99_ms),
+            kept.unwrap_or_default(),
+        ]
+    });
+    rows.collect()
+}
+
+/// Why there is nothing kept of a user, reason by reason with the trainings that it holds for.
+fn not_kept(study: &StudyResults) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for point in &study.latency {
+        let Some(reason) = point.not_kept.as_deref() else {
+            continue;
+        };
+        let label = point.label();
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, labels)) if labels.contains(&label) => {}
+            Some((_, labels)) => labels.push(label),
+            None => reasons.push((reason, vec![label])),
+        }
+    }
+    let rows = reasons.into_iter();
+    rows.map(|(reason, labels)| format!("{}: {reason}", labels.join("; ")))
+        .collect()
 }
 
 /// Gradients and entropies by block: training, block, gradient over size at the beginning and at the end, entropy.

@@ -1,6 +1,7 @@
 //! What a study shows, in sentences that follow from its rows alone.
 
-use experiment::study::{Origin, Outcome, StudyResults};
+use crate::numbers::{bytes, duration, significant};
+use experiment::study::{LatencyKind, LatencyPoint, Origin, Outcome, StudyResults};
 use recommender::Metric;
 
 /// The findings of a study, the most important first; none where nothing was trained.
@@ -9,7 +10,49 @@ pub fn study_sentences(study: &StudyResults, metric: Metric) -> Vec<String> {
     sentences.extend(best(study, metric));
     sentences.extend(beside_exact(study, Origin::Trained));
     sentences.extend(beside_exact(study, Origin::Swapped));
+    sentences.extend(state_kept(study));
     sentences
+}
+
+/// What a state of users buys at the longest history, and what it takes: of the fastest, and of the model's own
+/// attention where that is another.
+fn state_kept(study: &StudyResults) -> Option<String> {
+    let events = || {
+        study
+            .latency
+            .iter()
+            .filter(|point| point.kind == LatencyKind::Event)
+    };
+    let length = events().map(|point| point.length).max()?;
+    let of_length = || events().filter(|point| point.length == length);
+    let anew = |event: &LatencyPoint| {
+        let is_it = |point: &&LatencyPoint| {
+            point.kind == LatencyKind::Request
+                && (point.length, &point.model, &point.variant)
+                    == (length, &event.model, &event.variant)
+        };
+        study.latency.iter().find(is_it)
+    };
+    let words = |event: &LatencyPoint| {
+        let speedup = anew(event)?.median_ms / event.median_ms;
+        Some(format!(
+            "{} with {} ({} times as fast as encoding anew, {} kept)",
+            duration(event.median_ms),
+            event.label(),
+            significant(speedup, 2),
+            bytes(event.kept_bytes? as f64)
+        ))
+    };
+    let fastest = of_length().min_by(|a, b| a.median_ms.total_cmp(&b.median_ms))?;
+    let against = |outcome: &Outcome| outcome.against.as_ref().map(|against| against.name.clone());
+    let own = study.outcomes.iter().find_map(against);
+    let own = of_length().find(|point| own.as_ref() == Some(&point.label()));
+    let mut parts = vec![words(fastest)?];
+    parts.extend(own.filter(|own| *own != fastest).and_then(words));
+    Some(format!(
+        "With a state of users kept, a request after {length} events takes {}.",
+        parts.join(", and ")
+    ))
 }
 
 /// The best training, beside the best floor.
