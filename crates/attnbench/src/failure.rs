@@ -4,6 +4,7 @@ use crate::output;
 use attention::Feature;
 use attention_variants::{Configured, RegistryError, VARIANTS};
 use experiment::study::{StudyDataError, StudyError};
+use experiment::tensors::TensorError;
 use experiment::{ConfigError, DataError, PlanError, RunError, StoreError};
 use miette::Diagnostic;
 use report::ReportError;
@@ -108,6 +109,12 @@ impl From<ConfigError> for Failure {
             what: error.to_string(),
             help: error.help().map(|help| help.to_string()),
         }
+    }
+}
+
+impl From<TensorError> for Failure {
+    fn from(error: TensorError) -> Self {
+        Self::request(error.to_string(), error.help())
     }
 }
 

@@ -31,6 +31,7 @@ pub mod record;
 pub mod run;
 pub mod store;
 pub mod study;
+pub mod tensors;
 mod units;
 pub mod workload;
 
