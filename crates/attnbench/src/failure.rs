@@ -121,6 +121,7 @@ impl From<TensorError> for Failure {
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
+            PlanError::Data(DataError::Tensors(error)) => error.into(),
             PlanError::Data(DataError::Threads(_)) => Self::work(error.to_string(), None),
             _ => Self::request(error.to_string(), None),
         }

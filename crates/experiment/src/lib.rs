@@ -37,7 +37,7 @@ pub mod workload;
 
 pub use config::{Config, ConfigError};
 pub use context::{Context, Rates};
-pub use data::DataError;
+pub use data::{DataError, Opened};
 pub use identity::CodeIdentity;
 pub use metrics::{Direction, METRICS, Metric};
 pub use pass::Pass;
@@ -45,4 +45,4 @@ pub use plan::{Filter, FilterError, Plan, PlanError};
 pub use presets::{Preset, experiments, studies};
 pub use run::{Event, Progress, RunError, RunOptions, RunSummary, run};
 pub use store::{Manifest, RunDir, StoreError};
-pub use workload::{WORKLOADS, Workload};
+pub use workload::{Needs, WORKLOADS, Workload};

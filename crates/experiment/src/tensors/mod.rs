@@ -2,11 +2,15 @@
 
 mod data;
 mod error;
+mod fit;
 mod npy;
+mod qkv;
 mod safetensors;
 
 pub use data::Data;
 pub use error::TensorError;
+pub use fit::{DoesNotFit, Misfit};
+pub use qkv::Qkv;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,6 +38,17 @@ impl Source {
                 tensor: None,
             },
         }
+    }
+
+    /// Without the folders: `qkv.safetensors:layer.1.q`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let file = self.path.file_name().unwrap_or_default();
+        let bare = Self {
+            path: file.into(),
+            tensor: self.tensor.clone(),
+        };
+        bare.to_string()
     }
 }
 
@@ -108,6 +123,7 @@ mod tests {
         let source = Source::parse("a:b/layers.safetensors:block.0:q");
         assert_eq!(source.path, Path::new("a:b/layers.safetensors"));
         assert_eq!(source.tensor.as_deref(), Some("block.0:q"));
+        assert_eq!(source.name(), "layers.safetensors:block.0:q");
         assert_eq!(Source::parse("a:b/q.npy").tensor, None);
         assert_eq!(Source::parse("q.safetensors").to_string(), "q.safetensors");
     }
