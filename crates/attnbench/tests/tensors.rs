@@ -239,10 +239,7 @@ fn files_that_will_not_do_are_refused_with_what_to_do() {
         "--set tensors.file=q.npy",
         &["expected FILE.safetensors", "`tensors.q`,"],
     );
-    refused(
-        "--set tensors.qq=x.npy",
-        &["unknown key `qq` in [tensors]", "did you mean `q`?"],
-    );
+    refused("--set tensors.qq=x.npy", &["unknown key `qq` in [tensors]"]);
 
     let without = SWEEP.replace("[tensors]\nfile = \"qkv.safetensors\"\n", "");
     std::fs::write(place.path("without.toml"), without).unwrap();
