@@ -4,6 +4,7 @@ use crate::output;
 use attention::Feature;
 use attention_variants::{Configured, RegistryError, VARIANTS};
 use experiment::study::{StudyDataError, StudyError};
+use experiment::tensors::TensorError;
 use experiment::{ConfigError, DataError, PlanError, RunError, StoreError};
 use miette::Diagnostic;
 use report::ReportError;
@@ -111,9 +112,16 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<TensorError> for Failure {
+    fn from(error: TensorError) -> Self {
+        Self::request(error.to_string(), error.help())
+    }
+}
+
 impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
+            PlanError::Data(DataError::Tensors(error)) => error.into(),
             PlanError::Data(DataError::Threads(_)) => Self::work(error.to_string(), None),
             _ => Self::request(error.to_string(), None),
         }

@@ -78,7 +78,10 @@ fn a_choice_that_costs_a_feature_is_told() {
 #[test]
 fn workloads_metrics_and_experiments() {
     let workloads = entries("workloads");
-    assert!(workloads.iter().any(|w| w["needs_log"] == true));
+    for needs in ["log", "tensors"] {
+        assert!(workloads.iter().any(|w| w["needs"] == needs));
+    }
+    assert!(workloads.iter().any(|w| w["needs"].is_null()));
     let metrics = entries("metrics");
     let better = |name: &str| metrics.iter().find(|m| m["name"] == name).unwrap()["better"].clone();
     assert_eq!(better("median_ms"), "lower");

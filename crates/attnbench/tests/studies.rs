@@ -149,6 +149,23 @@ fn a_study_is_trained_swapped_timed_and_told() {
         "apply --variant blocked --q qkv.safetensors --k qkv.safetensors --v qkv.safetensors --out o.npy",
     );
     assert!(place.path("o.npy").is_file(), "{text}");
+
+    let text = place.well(
+        "run trained-inputs --out swept --set problem.length=[6,12] --filter variant=linear-* \
+         --set problem.threads=1 --set time.seconds_per_group=0.05",
+    );
+    assert!(text.contains("Open this file in a browser: "), "{text}");
+    let rows = std::fs::read_to_string(place.path("swept/records.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 4);
+    for row in rows.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        assert_eq!(row["status"], "ok", "{row}");
+        assert_eq!(
+            (&row["shape"]["b"], &row["shape"]["h"], &row["shape"]["d"]),
+            (&8.into(), &1.into(), &8.into()),
+            "sizes are those of the model"
+        );
+    }
 }
 
 /// Epochs that a study has written so far, over all its trainings.

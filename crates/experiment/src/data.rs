@@ -1,6 +1,7 @@
-//! The interaction log of an experiment, and item embeddings learnt from it once a run.
+//! What an experiment reads: the interaction log, with item embeddings learnt from it once a run, and tensors.
 
-use crate::config::Histories;
+use crate::config::{Config, Histories};
+use crate::tensors::{Qkv, TensorError};
 use ndarray::Array2;
 use recommender::{
     EmbeddingConfig, EmbeddingError, FormatError, Interactions, LogError, ShopConfig, ShopError,
@@ -9,13 +10,19 @@ use recommender::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What can be wrong with a log.
+/// What can be wrong with what is read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// A workload of histories without a log: a fault of the caller.
     #[error("the workload needs an interaction log and none was opened")]
     NoLog,
+    /// A workload of tensors without any: a fault of the caller.
+    #[error("the workload needs tensors and none were opened")]
+    NoTensors,
+    /// Tensors that cannot be had.
+    #[error(transparent)]
+    Tensors(#[from] TensorError),
     /// It cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -39,6 +46,38 @@ pub struct Log {
     interactions: Interactions,
     label: String,
     embeddings: Mutex<BTreeMap<usize, Arc<Array2<f32>>>>,
+}
+
+/// Everything that the groups of a plan read, opened once.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The interaction log, where one is used.
+    pub log: Option<Log>,
+    /// Q, K and V of files, where they are used.
+    pub tensors: Option<Qkv>,
+}
+
+impl Opened {
+    /// Reads what the experiment uses.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn new(config: &Config) -> Result<Self, DataError> {
+        let log = config.uses_log().then(|| Log::open(&config.histories));
+        let tensors = config.tensors.as_ref().map(Qkv::open);
+        Ok(Self {
+            log: log.transpose()?,
+            tensors: tensors.transpose()?,
+        })
+    }
+
+    /// Checksums of all of it; empty where nothing was read.
+    pub(crate) fn checksum(&self) -> String {
+        let log = self.log.as_ref().map(|log| log.interactions().checksum());
+        let tensors = self.tensors.as_ref().map(Qkv::checksum);
+        let all: Vec<&str> = log.into_iter().chain(tensors).collect();
+        all.join(" ")
+    }
 }
 
 /// The embedded default: as the recommender's, with more and longer histories, so that lengths of

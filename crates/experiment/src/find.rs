@@ -18,5 +18,11 @@ pub(crate) fn find(given: &Path, folder: Option<&Path>) -> Result<PathBuf, Strin
         .iter()
         .map(|path| path.display().to_string())
         .collect();
-    Err(places.join(" and "))
+    let unset = given.is_relative() && std::env::var_os("ATTNBENCH_DATA").is_none();
+    let unset = if unset {
+        " (ATTNBENCH_DATA is not set)"
+    } else {
+        ""
+    };
+    Err(places.join(" and ") + unset)
 }

@@ -23,6 +23,7 @@ static PRESETS: &[Preset] = presets![
     "linear-features",
     "crossover",
     "histories",
+    "trained-inputs",
     "hardware-ladder",
     "training",
     "decode",

@@ -97,16 +97,16 @@ pub struct Record {
 /// What the inputs are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadRow {
-    /// `gaussian`, `clusters`, `recency`, `sink` or `histories`.
+    /// The workload's name: `gaussian`, `clusters`, `recency`, `sink`, `histories`, `tensors`.
     pub kind: String,
-    /// For people: `interest clusters`, `histories (simulated shop)`.
+    /// For people: `interest clusters`, `histories (simulated shop)`, `tensors (qkv.safetensors)`.
     pub label: String,
     /// The entropy asked for, where one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_entropy: Option<f64>,
     /// Seed of the inputs.
     pub seed: u64,
-    /// Checksum of the log, or of the generator and its settings.
+    /// Checksum of the log, of the tensors, or of the generator and its settings.
     pub data: String,
 }
 

@@ -5,8 +5,8 @@ use experiment::Pass;
 use experiment::record::{Record, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kind of workload that is read from a log instead of generated.
-const HISTORIES: &str = "histories";
+/// Kinds of workloads that are read instead of generated.
+const READ: [&str; 2] = ["histories", "tensors"];
 
 /// Everything about a cell save its variant and the length of its histories.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Condition {
             threads: record.threads,
             seed: record.workload.seed,
             // A generator's checksum covers its settings, the length among them.
-            data: if record.workload.kind == HISTORIES {
+            data: if READ.contains(&record.workload.kind.as_str()) {
                 record.workload.data.clone()
             } else {
                 String::new()

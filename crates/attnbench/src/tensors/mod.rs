@@ -1,107 +1,36 @@
-//! Tensors in files: `.npy` and `.safetensors`.
+//! Tensors in files: read as for an experiment, telling what is rounded, and written.
 
-mod data;
-mod npy;
-mod safetensors;
 mod write;
 
-pub(crate) use data::Data;
+pub(crate) use experiment::tensors::{Format, Source, read};
 pub(crate) use write::Sink;
 
 use crate::failure::Failure;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use crate::output;
+use ndarray::{Array4, ArrayD};
 
-/// Where a tensor is read: a file, and its name in it where the file holds several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// The tensor's name within a `.safetensors` file.
-    pub(crate) tensor: Option<String>,
+/// Reads a tensor `[B, H, N, D]`; `letter` is its name in a `.safetensors` file where none was given.
+pub(crate) fn tensor(source: &Source, letter: &str) -> Result<Array4<f32>, Failure> {
+    let data = read(source, letter)?;
+    let rounded = data.is_wide();
+    let tensor = data.tensor(source)?;
+    tell(rounded, source);
+    Ok(tensor)
 }
 
-impl Source {
-    /// Parses `FILE` or `FILE.safetensors:NAME`.
-    pub(crate) fn parse(text: &str) -> Self {
-        match text.rsplit_once(".safetensors:") {
-            Some((stem, tensor)) => Self {
-                path: PathBuf::from(format!("{stem}.safetensors")),
-                tensor: Some(tensor.to_owned()),
-            },
-            None => Self {
-                path: PathBuf::from(text),
-                tensor: None,
-            },
-        }
-    }
+/// As [`tensor`], of any number of axes.
+pub(crate) fn any(source: &Source, letter: &str) -> Result<ArrayD<f32>, Failure> {
+    let data = read(source, letter)?;
+    let rounded = data.is_wide();
+    let tensor = data.any(source)?;
+    tell(rounded, source);
+    Ok(tensor)
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        match &self.tensor {
-            Some(tensor) => write!(f, ":{tensor}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The file formats, told apart by extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// NumPy's.
-    Npy,
-    /// Hugging Face's.
-    Safetensors,
-}
-
-impl Format {
-    /// The format of a path.
-    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-        match extension.to_ascii_lowercase().as_str() {
-            "npy" => Ok(Self::Npy),
-            "safetensors" => Ok(Self::Safetensors),
-            _ => Err(Failure::request(
-                format!("{} is neither .npy nor .safetensors", path.display()),
-                "numpy.save writes .npy, safetensors.torch.save_file writes .safetensors",
-            )),
-        }
-    }
-
-    /// The extension.
-    pub(crate) fn extension(self) -> &'static str {
-        match self {
-            Self::Npy => "npy",
-            Self::Safetensors => "safetensors",
-        }
-    }
-}
-
-/// Reads a tensor; `letter` is its name in a `.safetensors` file where none was given.
-pub(crate) fn read(source: &Source, letter: &str) -> Result<Data, Failure> {
-    match Format::of(&source.path)? {
-        Format::Npy => npy::read(&source.path),
-        Format::Safetensors => safetensors::read(source, letter),
-    }
-}
-
-/// A file that could not be opened or read.
-fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::request(format!("cannot read {}: {error}", path.display()), None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tensor_is_named_after_its_file() {
-        let source = Source::parse("a:b/layers.safetensors:block.0:q");
-        assert_eq!(source.path, Path::new("a:b/layers.safetensors"));
-        assert_eq!(source.tensor.as_deref(), Some("block.0:q"));
-        assert_eq!(Source::parse("a:b/q.npy").tensor, None);
-        assert_eq!(Source::parse("q.safetensors").to_string(), "q.safetensors");
+fn tell(rounded: bool, source: &Source) {
+    if rounded {
+        output::note(format_args!(
+            "note: {source} is float64; rounded to float32"
+        ));
     }
 }

@@ -23,7 +23,9 @@ fn split<T>(placed: Option<Vec<Placed<T>>>, default: Vec<T>) -> (Vec<T>, Vec<Ran
     })
 }
 
-pub(super) fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
+/// Batch, heads and head dimension that are left out stay so where tensors will tell them.
+pub(super) fn axes(section: &Section<'_>, of_tensors: bool) -> Result<(Axes, Places), Fault> {
+    let natural = |n: usize| if of_tensors { Vec::new() } else { vec![n] };
     let sizes = |key| values(section.get(key), Item::size);
     let placed = |key| {
         section
@@ -55,7 +57,7 @@ pub(super) fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
     let padding =
         |item: &Item<'_>| Padding::parse(item.text()?).map_err(|expected| item.wrong(expected));
     let (key_heads, key_heads_at) = split(placed("key_heads")?, Vec::new());
-    let (head_dimension, head_dimension_at) = split(placed("head_dimension")?, vec![64]);
+    let (head_dimension, head_dimension_at) = split(placed("head_dimension")?, natural(64));
     let masks = section
         .get("mask")
         .map(|item| item.axis(mask))
@@ -85,8 +87,8 @@ pub(super) fn axes(section: &Section<'_>) -> Result<(Axes, Places), Fault> {
         queries: sizes("queries")?.unwrap_or_default(),
         head_dimension,
         value_dimension: sizes("value_dimension")?.unwrap_or_default(),
-        batch: sizes("batch")?.unwrap_or_else(|| vec![1]),
-        heads: sizes("heads")?.unwrap_or_else(|| vec![4]),
+        batch: sizes("batch")?.unwrap_or_else(|| natural(1)),
+        heads: sizes("heads")?.unwrap_or_else(|| natural(4)),
         key_heads,
         mask,
         padding,

@@ -13,6 +13,7 @@ mod read;
 mod section;
 mod sources;
 mod sweep;
+mod tensors;
 mod variants;
 
 pub use error::ConfigError;
@@ -22,8 +23,10 @@ pub use mask::MaskSpec;
 pub use padding::Padding;
 pub(crate) use sources::{Sources, overlay, parse};
 pub use sweep::{Choice, Setting, Sweep};
+pub use tensors::Tensors;
 
 use crate::pass::Pass;
+use crate::workload::{Needs, find};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -46,6 +49,9 @@ pub struct Config {
     pub inputs: Inputs,
     /// The interaction log.
     pub histories: Histories,
+    /// Files of Q, K and V, where a workload reads them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<Tensors>,
     /// The axes.
     pub problem: Axes,
     /// The variants, in the registry's order.
@@ -71,6 +77,14 @@ pub struct Inputs {
     pub entropy: Vec<f64>,
 }
 
+impl Inputs {
+    /// Whether any of the workloads reads such a thing.
+    pub(crate) fn need(&self, what: Needs) -> bool {
+        let mut all = self.workload.iter().filter_map(|name| find(name));
+        all.any(|workload| workload.needs == what)
+    }
+}
+
 /// The interaction log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Histories {
@@ -88,15 +102,15 @@ pub struct Axes {
     pub length: Vec<usize>,
     /// Nq; empty for N.
     pub queries: Vec<usize>,
-    /// D.
+    /// D; empty for that of the tensors.
     pub head_dimension: Vec<usize>,
-    /// Dv; empty for D.
+    /// Dv; empty for D, or that of the tensors.
     pub value_dimension: Vec<usize>,
-    /// B.
+    /// B; empty for that of the tensors.
     pub batch: Vec<usize>,
-    /// H.
+    /// H; empty for that of the tensors.
     pub heads: Vec<usize>,
-    /// Hkv; empty for H.
+    /// Hkv; empty for H, or those that H heads of the tensors read.
     pub key_heads: Vec<usize>,
     /// Problem masks.
     #[serde(serialize_with = "texts")]
@@ -199,10 +213,7 @@ impl Config {
     /// Whether any group reads the interaction log.
     #[must_use]
     pub fn uses_log(&self) -> bool {
-        let by_workload = crate::WORKLOADS
-            .iter()
-            .any(|w| w.needs_log && self.inputs.workload.contains(&w.name));
-        by_workload || self.problem.padding.contains(&Padding::Log)
+        self.inputs.need(Needs::Log) || self.problem.padding.contains(&Padding::Log)
     }
 }
 

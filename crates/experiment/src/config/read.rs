@@ -3,8 +3,8 @@
 use super::error::{ConfigError, Fault};
 use super::section::{Item, Section, values};
 use super::sources::{self, Sources};
-use super::{Accuracy, Config, Histories, Inputs, Time, axes, variants};
-use crate::workload::WORKLOADS;
+use super::{Accuracy, Config, Histories, Inputs, Time, axes, tensors, variants};
+use crate::workload::{Needs, WORKLOADS};
 use recommender::LogFormat;
 use std::path::{Path, PathBuf};
 
@@ -37,8 +37,13 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
     }
     let inputs = inputs(&top.section("inputs")?)?;
     let histories = histories(&top.section("histories")?, folder)?;
+    let files = top.section("tensors")?;
+    let tensors = inputs
+        .need(Needs::Tensors)
+        .then(|| tensors::tensors(&files, folder))
+        .transpose()?;
     top.require("problem")?;
-    let (problem, places) = axes::axes(&top.section("problem")?)?;
+    let (problem, places) = axes::axes(&top.section("problem")?, tensors.is_some())?;
     axes::check(&problem, &places, &inputs)?;
     top.require("variants")?;
     let variants = variants::variants(&top.section("variants")?, &problem.length)?;
@@ -60,6 +65,7 @@ fn whole(top: &Section<'_>, folder: Option<&Path>) -> Result<Config, Fault> {
         ladder: Vec::new(),
         inputs,
         histories,
+        tensors,
         problem,
         variants,
         accuracy: Accuracy {

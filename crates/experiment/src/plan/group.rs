@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub struct GroupSpec {
     /// What the inputs are made of.
     pub workload: &'static Workload,
-    /// For people: `histories (simulated shop)`.
+    /// For people: `histories (simulated shop)`, `tensors (qkv.safetensors)`.
     pub label: String,
-    /// Checksum of the log, or of the generator.
+    /// Checksum of what is read, or of the generator.
     pub data: String,
     /// η to tune to.
     pub entropy: Option<f64>,
@@ -39,7 +39,7 @@ pub struct GroupSpec {
     pub lengths: Vec<usize>,
     /// User of each history, where they are a log's.
     pub users: Vec<usize>,
-    /// Why the log cannot give such inputs.
+    /// Why the log or the tensors cannot give such inputs.
     pub impossible: Option<String>,
 }
 

@@ -12,17 +12,17 @@ pub use group::{Group, GroupSpec};
 
 use crate::config::{Config, Layout, MaskSpec, Padding};
 use crate::context::Context;
-use crate::data::{DataError, Log};
+use crate::data::{DataError, Log, Opened};
 use crate::pass::Pass;
-use crate::workload::{self, Workload};
+use crate::tensors::Qkv;
+use crate::workload::{self, Needs, Workload};
 use attention::Shape;
-use std::sync::Arc;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// The log cannot be had.
+    /// The log or the tensors cannot be had.
     #[error(transparent)]
     Data(#[from] DataError),
     /// Nothing is left.
@@ -47,34 +47,30 @@ pub struct Plan {
     /// Hash of resolved config, data, code and machine, and of the choice of variants where a filter
     /// made one: names the folder of the results.
     pub identity: String,
-    /// The interaction log, where one is used.
-    pub log: Option<Arc<Log>>,
+    /// What the groups read.
+    pub opened: Opened,
 }
 
 impl Plan {
     /// Lays out every group of the axes' cross product, or those that a filter keeps.
     ///
-    /// Reads or simulates the log where one is used. Cost: for each cell that of its variant's cost
+    /// Reads or simulates the log where one is used, and reads tensors. Cost: for each cell that of its variant's cost
     /// model, at most O(pairs) tests for irregular patterns.
     ///
     /// # Errors
-    /// [`PlanError`], where the log cannot be read or no cell is left.
+    /// [`PlanError`], where log or tensors cannot be read or no cell is left.
     pub fn new(
         config: &Config,
         context: &Context,
         filter: Option<&Filter>,
     ) -> Result<Self, PlanError> {
-        let log = if config.uses_log() {
-            Some(Arc::new(Log::open(&config.histories)?))
-        } else {
-            None
-        };
-        let points = points(config);
+        let opened = Opened::new(config)?;
+        let points = points(config, opened.tensors.as_ref());
         let total = points.len();
         let selects_variants = filter.is_some_and(Filter::selects_variants);
         let mut groups = Vec::new();
         for point in points {
-            let spec = point.resolve(config, log.as_deref());
+            let spec = point.resolve(config, &opened);
             let group = Group::lay_out(spec, config, context);
             if let Some(group) = group.filtered(filter) {
                 groups.push(group);
@@ -86,7 +82,6 @@ impl Plan {
                 groups: total,
             });
         }
-        let data = log.as_ref().map_or("", |log| log.interactions().checksum());
         let chosen = filter
             .filter(|_| selects_variants)
             .map(Filter::variant_part)
@@ -98,12 +93,18 @@ impl Plan {
         };
         let resolved = serde_json::to_string(&measured).unwrap_or_default();
         let code = &context.code.identity;
-        let identity = crate::hash::short([&resolved, data, code, &context.fingerprint, &chosen]);
+        let identity = crate::hash::short([
+            &resolved,
+            &opened.checksum(),
+            code,
+            &context.fingerprint,
+            &chosen,
+        ]);
         Ok(Self {
             config: config.clone(),
             groups,
             identity,
-            log,
+            opened,
         })
     }
 
@@ -133,7 +134,8 @@ struct Point {
 }
 
 /// The cross product, the axes in the order of the config's keys, the first varying slowest.
-fn points(config: &Config) -> Vec<Point> {
+/// Sizes that are left out are those of the tensors, where there are any.
+fn points(config: &Config, tensors: Option<&Qkv>) -> Vec<Point> {
     let axes = &config.problem;
     let or = |list: &[usize], default: usize| {
         if list.is_empty() {
@@ -146,14 +148,15 @@ fn points(config: &Config) -> Vec<Point> {
         [] => vec![None],
         targets => targets.iter().copied().map(Some).collect(),
     };
+    let theirs = tensors.map_or(Shape::square(1, 1, 1, 1), |tensors| *tensors.shape());
     let mut shapes = Vec::new();
     for &nk in &axes.length {
         for nq in or(&axes.queries, nk) {
-            for &d in &axes.head_dimension {
-                for dv in or(&axes.value_dimension, d) {
-                    for &b in &axes.batch {
-                        for &h in &axes.heads {
-                            for hkv in or(&axes.key_heads, h) {
+            for d in or(&axes.head_dimension, theirs.d) {
+                for dv in or(&axes.value_dimension, tensors.map_or(d, |_| theirs.dv)) {
+                    for b in or(&axes.batch, theirs.b) {
+                        for h in or(&axes.heads, theirs.h) {
+                            for hkv in or(&axes.key_heads, tensors.map_or(h, |t| t.key_heads(h))) {
                                 shapes.push(Shape {
                                     b,
                                     h,
@@ -206,10 +209,13 @@ fn points(config: &Config) -> Vec<Point> {
 }
 
 impl Point {
-    fn resolve(self, config: &Config, log: Option<&Log>) -> GroupSpec {
+    fn resolve(self, config: &Config, opened: &Opened) -> GroupSpec {
         let Shape { b, nk, .. } = self.shape;
-        let wants_users = self.workload.needs_log || self.padding == Padding::Log;
-        let users = match log.filter(|_| wants_users) {
+        let needs = self.workload.needs;
+        let wants_users = needs == Needs::Log || self.padding == Padding::Log;
+        let log = opened.log.as_ref().filter(|_| wants_users);
+        let tensors = opened.tensors.as_ref().filter(|_| needs == Needs::Tensors);
+        let users = match log {
             Some(log) => workload::users_for(log, config.seed, nk, b, self.padding)
                 .map_err(|e| e.to_string()),
             None => Ok(Vec::new()),
@@ -219,18 +225,32 @@ impl Point {
             (Padding::Log, Some(log), Ok(users)) => workload::lengths_of_log(log, users, nk),
             _ => vec![nk; b],
         };
-        let data = match log.filter(|_| wants_users) {
-            Some(log) => log.interactions().checksum().to_owned(),
-            None => crate::hash::short(["generator", self.workload.name, self.workload.source]),
+        let read = (
+            log.map(|log| log.interactions().checksum()),
+            tensors.map(Qkv::checksum),
+        );
+        let data = match read {
+            (Some(log), Some(tensors)) => crate::hash::short([log, tensors]),
+            (Some(one), None) | (None, Some(one)) => one.to_owned(),
+            (None, None) => {
+                crate::hash::short(["generator", self.workload.name, self.workload.source])
+            }
         };
-        let label = match log.filter(|_| self.workload.needs_log) {
-            Some(log) => format!("{} ({})", self.workload.label, log.label()),
+        let origin = match needs {
+            Needs::Nothing => None,
+            Needs::Log => log.map(Log::label),
+            Needs::Tensors => tensors.map(Qkv::label),
+        };
+        let label = match origin {
+            Some(origin) => format!("{} ({origin})", self.workload.label),
             None => self.workload.label.to_owned(),
         };
-        let (users, impossible) = match users {
+        let (users, too_short) = match users {
             Ok(users) => (users, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
+        let misfit = tensors.and_then(|tensors| tensors.holds(&self.shape).err());
+        let impossible = misfit.map(|misfit| misfit.to_string()).or(too_short);
         GroupSpec {
             workload: self.workload,
             label,

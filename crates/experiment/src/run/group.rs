@@ -107,7 +107,7 @@ impl<'p> Bench<'p> {
 
     fn make(&self, group: &Group) -> Result<Made, InputError> {
         let spec = group.spec.inputs(&self.plan.config);
-        let inputs = Inputs::make(&spec, self.plan.log.as_deref(), &self.oracle)?;
+        let inputs = Inputs::make(&spec, &self.plan.opened, &self.oracle)?;
         let sample = inputs.sample()?;
         let batch = match group.spec.layout {
             Layout::Padded => inputs.padded(),

@@ -30,6 +30,9 @@ pub struct Manifest {
     pub seed: u64,
     /// The interaction log, where one is used.
     pub data: Option<DataSource>,
+    /// Q, K and V of files, where they are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensors: Option<DataSource>,
     /// The code.
     pub code: CodeIdentity,
     /// The computer, as it was when the run began.
@@ -40,7 +43,7 @@ pub struct Manifest {
     pub sessions: Vec<Session>,
 }
 
-/// The interaction log.
+/// Something that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
     /// `simulated shop`, or the file's name.
@@ -67,10 +70,15 @@ pub struct Session {
 impl Manifest {
     pub(crate) fn new(plan: &Plan, context: &Context) -> Self {
         let config = &plan.config;
-        let data = plan.log.as_ref().map(|log| DataSource {
+        let data = plan.opened.log.as_ref().map(|log| DataSource {
             label: log.label().into(),
             checksum: log.interactions().checksum().into(),
             statistics: log.interactions().statistics().to_string(),
+        });
+        let tensors = plan.opened.tensors.as_ref().map(|tensors| DataSource {
+            label: tensors.label().into(),
+            checksum: tensors.checksum().into(),
+            statistics: tensors.shape().to_string(),
         });
         Self {
             schema_version: SCHEMA_VERSION,
@@ -82,6 +90,7 @@ impl Manifest {
             config: serde_json::to_value(config).unwrap_or_default(),
             seed: config.seed,
             data,
+            tensors,
             code: context.code.clone(),
             machine: context.machine.clone(),
             fingerprint: context.fingerprint.clone(),

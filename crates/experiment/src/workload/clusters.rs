@@ -1,7 +1,7 @@
 //! G2: interests in clusters, popularity by Zipf's law, sessions that stick.
 
-use super::tensors::{add_normal, normal};
-use super::{History, InputError, Request, Workload};
+use super::request::{add_normal, normal};
+use super::{History, InputError, Needs, Request, Workload};
 use ndarray::{Array2, ArrayViewMut2, Axis};
 use rand::Rng;
 
@@ -13,7 +13,7 @@ pub(super) static CLUSTERS: Workload = Workload {
     source: "G2; natural scale: entries of variance 1, of which half is the cluster's centre, so that \
              logits within a cluster are about √D/2 and others about 0 ± 1",
     least_dimension: 1,
-    needs_log: false,
+    needs: Needs::Nothing,
     generate,
 };
 

@@ -1,7 +1,7 @@
 //! G1: independent normal entries.
 
-use super::tensors::add_normal;
-use super::{History, InputError, Request, Workload};
+use super::request::add_normal;
+use super::{History, InputError, Needs, Request, Workload};
 
 /// Independent standard normal Q, K and V.
 pub(super) static GAUSSIAN: Workload = Workload {
@@ -10,7 +10,7 @@ pub(super) static GAUSSIAN: Workload = Workload {
     summary: "independent normal entries: no structure to exploit, hard for patterns and retrieval",
     source: "G1; natural scale: entries, and so logits, of standard deviation 1",
     least_dimension: 1,
-    needs_log: false,
+    needs: Needs::Nothing,
     generate,
 };
 

@@ -1,7 +1,7 @@
 //! Histories of a log: clusters, popularity and repetition as they are.
 
-use super::tensors::normal;
-use super::{History, InputError, Request, Workload};
+use super::request::normal;
+use super::{History, InputError, Needs, Request, Workload};
 use crate::config::Padding;
 use crate::data::{DataError, Log};
 use ndarray::{Array2, ArrayViewMut2, Axis};
@@ -16,7 +16,7 @@ pub(super) static HISTORIES: Workload = Workload {
     source: "embeddings: recommender::learn_item_embeddings, rotated at random and cut into heads; positions: \
              Vaswani et al. 2017, section 3.5, at half size; natural scale: entries of the order of 1",
     least_dimension: 1,
-    needs_log: true,
+    needs: Needs::Log,
     generate,
 };
 
@@ -267,6 +267,7 @@ mod tests {
             d: 8,
             dv: 8,
             log: Some((&log, 25)),
+            tensors: None,
         };
         let history = generate(&request).unwrap();
         let events = &log.interactions().history(25)[5..];

@@ -1,7 +1,8 @@
 //! Histories laid into tensors.
 
-use super::{History, OutOfReach, Request, TooShort, Workload, entropy, histories};
-use crate::data::{DataError, Log};
+use super::{History, Needs, OutOfReach, Request, TooShort, Workload, entropy, histories};
+use crate::data::{DataError, Opened};
+use crate::tensors::DoesNotFit;
 use attention::accuracy::RowSample;
 use attention::mask::Mask;
 use attention::{Geometry, Problem, Workers};
@@ -39,7 +40,10 @@ pub enum InputError {
     /// The log has no histories of that length.
     #[error(transparent)]
     TooShort(#[from] TooShort),
-    /// The log, or embeddings of it.
+    /// The tensors have not such sizes.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
+    /// The log or the tensors, or embeddings.
     #[error(transparent)]
     Data(#[from] DataError),
     /// Tensors and mask do not fit.
@@ -78,13 +82,10 @@ impl Inputs {
     ///
     /// # Errors
     /// [`InputError`], where the entropy or the length is out of reach.
-    pub fn make(
-        spec: &InputSpec,
-        log: Option<&Log>,
-        workers: &Workers,
-    ) -> Result<Self, InputError> {
+    pub fn make(spec: &InputSpec, opened: &Opened, workers: &Workers) -> Result<Self, InputError> {
         let shape = spec.shape;
-        if let (true, Some(log)) = (spec.workload.needs_log, log) {
+        let log = opened.log.as_ref();
+        if let (Needs::Log, Some(log)) = (spec.workload.needs, log) {
             histories::prepare(log, shape.hkv, shape.d, shape.dv)?;
         }
         let requests = spec
@@ -102,6 +103,7 @@ impl Inputs {
                 d: shape.d,
                 dv: shape.dv,
                 log: log.zip(spec.users.get(history).copied()),
+                tensors: opened.tensors.as_ref(),
             });
         let made = workers
             .map(requests.collect(), |request| {

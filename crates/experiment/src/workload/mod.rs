@@ -10,6 +10,7 @@ mod gaussian;
 mod histories;
 mod inputs;
 mod recency;
+mod request;
 mod sink;
 mod tensors;
 
@@ -17,7 +18,7 @@ pub use entropy::{OutOfReach, Tuned};
 pub use histories::TooShort;
 pub(crate) use histories::{lengths_of_log, users_for};
 pub use inputs::{Batch, InputError, InputSpec, Inputs};
-pub use tensors::{History, Request};
+pub use request::{History, Request};
 
 /// Everything that lists, configs and records need to know of a workload.
 #[derive(Debug, Clone, Copy)]
@@ -32,10 +33,21 @@ pub struct Workload {
     pub source: &'static str,
     /// Smallest D that it can be made for.
     pub least_dimension: usize,
-    /// Whether it reads the interaction log.
-    pub needs_log: bool,
+    /// What it reads.
+    pub needs: Needs,
     /// Makes one history.
     pub generate: fn(&Request<'_>) -> Result<History, InputError>,
+}
+
+/// What a workload reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it is generated.
+    Nothing,
+    /// The interaction log.
+    Log,
+    /// Q, K and V in files.
+    Tensors,
 }
 
 /// Every workload, in the order in which tables list them.
@@ -45,6 +57,7 @@ pub static WORKLOADS: &[&Workload] = &[
     &recency::RECENCY,
     &sink::SINK,
     &histories::HISTORIES,
+    &tensors::TENSORS,
 ];
 
 /// A workload by name.
@@ -69,6 +82,7 @@ mod tests {
             d,
             dv: d,
             log: None,
+            tensors: None,
         }
     }
 

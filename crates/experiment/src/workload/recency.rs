@@ -1,6 +1,6 @@
 //! G3: G2 with scores that fall with age.
 
-use super::{History, InputError, Request, Workload, clusters};
+use super::{History, InputError, Needs, Request, Workload, clusters};
 use ndarray::Axis;
 
 /// Interest clusters with recency bias.
@@ -11,7 +11,7 @@ pub(super) static RECENCY: Workload = Workload {
     source: "G3; the last two features of Q and K carry -8·age/N, so that every variant sees it through \
              Q·K; under a full mask later keys score higher still",
     least_dimension: 3,
-    needs_log: false,
+    needs: Needs::Nothing,
     generate,
 };
 

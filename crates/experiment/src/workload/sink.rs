@@ -1,6 +1,6 @@
 //! G4: G2 with outlier channels and a sink token.
 
-use super::{History, InputError, Request, Workload, clusters};
+use super::{History, InputError, Needs, Request, Workload, clusters};
 use ndarray::Axis;
 
 /// Interest clusters with outlier channels and an attention sink.
@@ -12,7 +12,7 @@ pub(super) static SINK: Workload = Workload {
              (arXiv:2208.07339), section 4; the channels shift all scores of a row alike, which softmax does \
              not notice and kernels do",
     least_dimension: 3,
-    needs_log: false,
+    needs: Needs::Nothing,
     generate,
 };
 

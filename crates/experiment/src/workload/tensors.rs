@@ -1,112 +1,105 @@
-//! One history before it is laid into a batch.
+//! G5: Q, K and V of a trained recommender, or whatever else is in a file.
 
-use crate::data::Log;
-use ndarray::{Array2, Array3, ArrayViewMut2, Axis};
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use super::{History, InputError, Needs, Request, Workload};
+use crate::data::DataError;
+use attention::Shape;
 
-/// Sizes and streams of one history.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// Seed of the experiment.
-    pub seed: u64,
-    /// Index of the history in its batch.
-    pub history: usize,
-    /// H.
-    pub h: usize,
-    /// Hkv.
-    pub hkv: usize,
-    /// Queries; they stand at the history's end.
-    pub nq: usize,
-    /// Keys: the history's length.
-    pub nk: usize,
-    /// D.
-    pub d: usize,
-    /// Dv.
-    pub dv: usize,
-    /// Interaction log and the user whose history this is.
-    pub log: Option<(&'a Log, usize)>,
+/// Tensors of a file.
+pub(super) static TENSORS: Workload = Workload {
+    name: "tensors",
+    label: "tensors",
+    summary: "Q, K and V of a file, such as `attnbench export` writes of a trained recommender: the latest events of its \
+              first histories",
+    source: "G5; natural scale: the numbers as they are, so that logits are those of a model that divides by √D",
+    least_dimension: 1,
+    needs: Needs::Tensors,
+    generate,
+};
+
+fn generate(request: &Request<'_>) -> Result<History, InputError> {
+    let tensors = request.tensors.ok_or(DataError::NoTensors)?;
+    let &Request {
+        history,
+        h,
+        hkv,
+        nq,
+        nk,
+        d,
+        dv,
+        ..
+    } = request;
+    tensors.holds(&Shape {
+        b: history + 1,
+        h,
+        hkv,
+        nq,
+        nk,
+        d,
+        dv,
+    })?;
+    let [q, k, v] = tensors.latest(history, (h, nq), (hkv, nk));
+    Ok(History { q, k, v })
 }
 
-/// Q, K and V of one history.
-#[derive(Debug, Clone, PartialEq)]
-pub struct History {
-    /// `[H, Nq, D]`.
-    pub q: Array3<f32>,
-    /// `[Hkv, Nk, D]`.
-    pub k: Array3<f32>,
-    /// `[Hkv, Nk, Dv]`.
-    pub v: Array3<f32>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::Qkv;
+    use crate::workload::tests::request;
+    use ndarray::Array4;
 
-impl Request<'_> {
-    /// The stream of one tensor or choice of this history.
-    pub(super) fn stream(&self, name: &str, head: usize) -> ChaCha8Rng {
-        crate::hash::stream(self.seed, name, &[self.history, head])
+    /// An entry says where it stands: history, head, event, feature.
+    fn numbered(shape: (usize, usize, usize, usize)) -> Array4<f32> {
+        Array4::from_shape_fn(shape, |(b, h, n, d)| {
+            (1000 * b + 100 * h + 10 * n + d) as f32
+        })
     }
 
-    /// A stream that all histories of the experiment share: centres, items.
-    pub(super) fn shared(&self, name: &str, head: usize) -> ChaCha8Rng {
-        crate::hash::stream(self.seed, name, &[head])
+    fn tensors() -> Qkv {
+        let (q, k) = (numbered((3, 4, 9, 2)), numbered((3, 2, 9, 2)));
+        Qkv::of(q, k, numbered((3, 2, 9, 3)), "x.safetensors".into()).unwrap()
     }
 
-    /// A stream that all heads share too: rotations.
-    pub(super) fn shared_stream(&self, name: &str) -> ChaCha8Rng {
-        crate::hash::stream(self.seed, name, &[])
-    }
-
-    /// The position of query `i` among the keys.
-    pub(super) fn position(&self, i: usize) -> usize {
-        (i + self.nk).saturating_sub(self.nq)
-    }
-
-    /// The key head that query head `h` reads.
-    pub(super) fn key_head(&self, h: usize) -> usize {
-        h / (self.h / self.hkv)
-    }
-
-    /// A history filled head by head: `query(h, [Nq, D])`, `key(h, [Nk, D])`, `value(h, [Nk, Dv])`.
-    pub(super) fn build(
-        &self,
-        mut query: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        mut key: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-        mut value: impl FnMut(usize, ArrayViewMut2<'_, f32>),
-    ) -> History {
-        let mut history = History {
-            q: Array3::zeros((self.h, self.nq, self.d)),
-            k: Array3::zeros((self.hkv, self.nk, self.d)),
-            v: Array3::zeros((self.hkv, self.nk, self.dv)),
+    #[test]
+    fn the_latest_events_of_the_first_heads_are_taken() {
+        let tensors = tensors();
+        let asked = Request {
+            history: 1,
+            h: 2,
+            hkv: 1,
+            nq: 2,
+            dv: 3,
+            tensors: Some(&tensors),
+            ..request(5, 2)
         };
-        history
-            .q
-            .axis_iter_mut(Axis(0))
-            .enumerate()
-            .for_each(|(h, q)| query(h, q));
-        history
-            .k
-            .axis_iter_mut(Axis(0))
-            .enumerate()
-            .for_each(|(h, k)| key(h, k));
-        history
-            .v
-            .axis_iter_mut(Axis(0))
-            .enumerate()
-            .for_each(|(h, v)| value(h, v));
-        history
+        let made = generate(&asked).unwrap();
+        assert_eq!(made.q.dim(), (2, 2, 2));
+        assert_eq!((made.k.dim(), made.v.dim()), ((1, 5, 2), (1, 5, 3)));
+        let last = |heads| 1000.0 + 100.0 * heads + 10.0 * 8.0 + 1.0;
+        assert_eq!(made.q[[1, 1, 1]], last(1.0));
+        assert_eq!(made.k[[0, 4, 1]], last(0.0));
+        assert_eq!(made.k[[0, 0, 0]], 1040.0, "four events are left out");
     }
-}
 
-/// Adds independent normal entries of standard deviation `scale`.
-pub(super) fn add_normal(rng: &mut ChaCha8Rng, scale: f32, mut out: ArrayViewMut2<'_, f32>) {
-    out.mapv_inplace(|x| {
-        let z: f32 = StandardNormal.sample(rng);
-        x + scale * z
-    });
-}
-
-/// A matrix of independent standard normal entries.
-pub(super) fn normal(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Array2<f32> {
-    let mut matrix = Array2::zeros((rows, columns));
-    add_normal(rng, 1.0, matrix.view_mut());
-    matrix
+    #[test]
+    fn what_the_file_does_not_have_is_refused() {
+        let tensors = tensors();
+        let asked = Request {
+            history: 3,
+            dv: 3,
+            tensors: Some(&tensors),
+            ..request(10, 2)
+        };
+        let error = generate(&asked).unwrap_err();
+        assert!(matches!(error, InputError::DoesNotFit(_)), "{error}");
+        assert!(
+            error.to_string().contains("B = 3, H/Hkv = 2, N = 9"),
+            "{error}"
+        );
+        let error = generate(&request(5, 2)).unwrap_err();
+        assert!(
+            matches!(error, InputError::Data(DataError::NoTensors)),
+            "{error}"
+        );
+    }
 }

@@ -113,11 +113,10 @@ impl Apply {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let configured = self.variant.clone().with(&self.settings).configure()?;
         let attention = configured.build()?;
-        let load = |source: &Source, letter| tensors::read(source, letter)?.tensor(source);
         let (q, k, v) = (
-            load(&self.q, "q")?,
-            load(&self.k, "k")?,
-            load(&self.v, "v")?,
+            tensors::tensor(&self.q, "q")?,
+            tensors::tensor(&self.k, "k")?,
+            tensors::tensor(&self.v, "v")?,
         );
         let mut problem = Problem::new(q.view(), k.view(), v.view())?.with_mask(self.mask()?)?;
         if let Some(scale) = self.scale {
@@ -177,7 +176,7 @@ impl Apply {
     fn beside(&self, attention: &dyn Attention, problem: &Problem<'_>) -> Result<Tensors, Failure> {
         let mut beside = Tensors::of(attention, problem.geometry(), 0);
         for (name, source) in &self.tensors {
-            let given = tensors::read(source, name)?.any(source)?;
+            let given = tensors::any(source, name)?;
             let known: Vec<&str> = beside.iter().map(|(name, _)| name).collect();
             let known = match known.as_slice() {
                 [] => "it needs none".to_owned(),
@@ -204,7 +203,7 @@ impl Apply {
         problem: &Problem<'_>,
     ) -> Result<Array4<f32>, Failure> {
         attention.capabilities().require(Feature::Backward)?;
-        let d_o = tensors::read(source, "do")?.tensor(source)?;
+        let d_o = tensors::tensor(source, "do")?;
         let s = problem.shape();
         expect_shape("dO", "[B, H, Nq, Dv]", d_o.shape(), &[s.b, s.h, s.nq, s.dv])?;
         Ok(d_o)

@@ -1,16 +1,16 @@
 //! `list workloads`.
 
 use crate::table::Table;
-use experiment::WORKLOADS;
+use experiment::{Needs, WORKLOADS};
 use serde_json::{Value, json};
 
 /// What each is like, then where it comes from.
 pub(super) fn text() -> String {
-    let mut table = Table::new(&["name", "least D", "log", "summary"]);
+    let mut table = Table::new(&["name", "least D", "reads", "summary"]);
     let mut sources = String::new();
     for w in WORKLOADS {
-        let log = if w.needs_log { "reads one" } else { "-" };
-        table.row([w.name, &w.least_dimension.to_string(), log, w.summary]);
+        let reads = needs(w.needs).unwrap_or("-");
+        table.row([w.name, &w.least_dimension.to_string(), reads, w.summary]);
         sources += &format!("\n\n{} ({})\n  {}", w.name, w.label, w.source);
     }
     format!("{table}{sources}")
@@ -25,8 +25,16 @@ pub(super) fn json() -> Value {
             "summary": w.summary,
             "source": w.source,
             "least_dimension": w.least_dimension,
-            "needs_log": w.needs_log,
+            "needs": needs(w.needs),
         })
     };
     WORKLOADS.iter().map(entry).collect()
+}
+
+fn needs(needs: Needs) -> Option<&'static str> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::Log => Some("log"),
+        Needs::Tensors => Some("tensors"),
+    }
 }

@@ -1,13 +1,11 @@
 //! What a file holds, and what it can serve as without guessing.
 
-use super::Source;
-use crate::failure::Failure;
-use crate::output;
+use super::{Source, TensorError};
 use ndarray::{Array2, Array4, ArrayD, Ix2, Ix4};
 
 /// A tensor of one of the element types that files are read in.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Data {
+pub enum Data {
     /// float32.
     F32(ArrayD<f32>),
     /// float64.
@@ -19,6 +17,12 @@ pub(crate) enum Data {
 }
 
 impl Data {
+    /// Whether [`tensor`](Self::tensor) and [`any`](Self::any) round it.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        matches!(self, Self::F64(_))
+    }
+
     fn shape(&self) -> &[usize] {
         match self {
             Self::F32(x) => x.shape(),
@@ -37,17 +41,20 @@ impl Data {
         }
     }
 
-    fn mismatch(&self, source: &Source, expected: &str, help: &str) -> Failure {
+    fn mismatch(&self, source: &Source, expected: &str, help: &str) -> TensorError {
         let (kind, shape) = (self.kind(), self.shape());
-        Failure::request(
+        TensorError::new(
             format!("{source} holds {kind} of shape {shape:?}, expected {expected}"),
             help,
         )
     }
 
-    /// A tensor `[B, H, N, D]` in f32 and in C order. float64 is rounded, which is said; a finite
-    /// number beyond the range of f32 is refused.
-    pub(crate) fn tensor(self, source: &Source) -> Result<Array4<f32>, Failure> {
+    /// A tensor `[B, H, N, D]` in f32 and in C order; `source` stands for it in errors. float64 is
+    /// rounded.
+    ///
+    /// # Errors
+    /// [`TensorError`] for other elements or axes, and for a finite number beyond the range of f32.
+    pub fn tensor(self, source: &Source) -> Result<Array4<f32>, TensorError> {
         const EXPECTED: &str = "float32 of shape [B, H, N, D]";
         const HELP: &str =
             "reshape to four axes, and save with numpy.save(file, x.astype('float32'))";
@@ -56,11 +63,14 @@ impl Data {
         }
         self.floats(source, EXPECTED, HELP)?
             .into_dimensionality::<Ix4>()
-            .map_err(|error| Failure::request(format!("{source}: {error}"), HELP))
+            .map_err(|error| TensorError::new(format!("{source}: {error}"), HELP))
     }
 
     /// As [`tensor`](Self::tensor), of any number of axes.
-    pub(crate) fn any(self, source: &Source) -> Result<ArrayD<f32>, Failure> {
+    ///
+    /// # Errors
+    /// [`TensorError`] for other elements, and for a finite number beyond the range of f32.
+    pub fn any(self, source: &Source) -> Result<ArrayD<f32>, TensorError> {
         let help = "save with numpy.save(file, x.astype('float32'))";
         self.floats(source, "float32", help)
     }
@@ -70,7 +80,7 @@ impl Data {
         source: &Source,
         expected: &'static str,
         help: &'static str,
-    ) -> Result<ArrayD<f32>, Failure> {
+    ) -> Result<ArrayD<f32>, TensorError> {
         let array = match self {
             Self::F32(x) => x,
             Self::F64(x) => {
@@ -78,14 +88,11 @@ impl Data {
                     .iter()
                     .find(|x| x.is_finite() && !(**x as f32).is_finite())
                 {
-                    return Err(Failure::request(
+                    return Err(TensorError::new(
                         format!("{source} holds {big}, which float32 cannot"),
                         help,
                     ));
                 }
-                output::note(format_args!(
-                    "note: {source} is float64; rounded to float32"
-                ));
                 x.mapv(|x| x as f32)
             }
             other => return Err(other.mismatch(source, expected, help)),
@@ -98,7 +105,10 @@ impl Data {
     }
 
     /// History lengths `[B]`.
-    pub(crate) fn lengths(self, source: &Source) -> Result<Vec<usize>, Failure> {
+    ///
+    /// # Errors
+    /// [`TensorError`] for anything else, and for a negative number.
+    pub fn lengths(self, source: &Source) -> Result<Vec<usize>, TensorError> {
         const HELP: &str = "save with numpy.save(file, numpy.array(lengths, dtype='int64'))";
         let Self::I64(numbers) = &self else {
             return Err(self.mismatch(source, "int64 lengths of shape [B]", HELP));
@@ -108,21 +118,24 @@ impl Data {
         }
         let length = |&n: &i64| {
             usize::try_from(n).map_err(|_| {
-                Failure::request(format!("{source} holds {n}; a length is 0 or more"), None)
+                TensorError::new(format!("{source} holds {n}; a length is 0 or more"), None)
             })
         };
         numbers.iter().map(length).collect()
     }
 
     /// A boolean matrix `[Nq, Nk]`, true = visible.
-    pub(crate) fn visible(self, source: &Source) -> Result<Array2<bool>, Failure> {
+    ///
+    /// # Errors
+    /// [`TensorError`] for anything else.
+    pub fn visible(self, source: &Source) -> Result<Array2<bool>, TensorError> {
         const EXPECTED: &str = "booleans of shape [Nq, Nk], true = visible";
         const HELP: &str = "save with numpy.save(file, visible.astype(bool)); the same matrix \
                             serves every history and head";
         match self {
             Self::Bool(visible) if visible.ndim() == 2 => visible
                 .into_dimensionality::<Ix2>()
-                .map_err(|error| Failure::request(format!("{source}: {error}"), HELP)),
+                .map_err(|error| TensorError::new(format!("{source}: {error}"), HELP)),
             other => Err(other.mismatch(source, EXPECTED, HELP)),
         }
     }

@@ -1,7 +1,6 @@
 //! Reading `.npy` files.
 
-use super::{Data, unreadable};
-use crate::failure::Failure;
+use super::{Data, TensorError, unreadable};
 use ndarray::ArrayD;
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement};
@@ -10,7 +9,7 @@ use std::io::{BufReader, Seek};
 use std::path::Path;
 
 /// Reads a file of float32, float64, int32, int64 or bool, of either byte and memory order.
-pub(super) fn read(path: &Path) -> Result<Data, Failure> {
+pub(super) fn read(path: &Path) -> Result<Data, TensorError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let bytes = file
         .metadata()
@@ -31,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Data, Failure> {
         "f8" | "i8" => 8,
         "b1" => 1,
         _ => {
-            return Err(Failure::request(
+            return Err(TensorError::new(
                 format!("{} holds elements of type {descriptor}", path.display()),
                 "float32 and float64 serve as tensors, int32 and int64 as lengths, bool as a \
                  dense mask; convert with numpy's astype",
@@ -45,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Data, Failure> {
     let held = bytes.saturating_sub(start);
     if promised != Some(held) {
         let promised = promised.map_or_else(|| "more".into(), |n| n.to_string());
-        return Err(Failure::request(
+        return Err(TensorError::new(
             format!(
                 "{} has {held} bytes of data where its header promises {promised} for shape {:?}",
                 path.display(),
@@ -70,8 +69,8 @@ fn elements<A: ReadableElement>(file: BufReader<File>) -> Result<ArrayD<A>, Read
     ArrayD::read_npy(file)
 }
 
-fn broken(path: &Path, error: &ReadNpyError) -> Failure {
-    Failure::request(
+fn broken(path: &Path, error: &ReadNpyError) -> TensorError {
+    TensorError::new(
         format!(
             "{} is no .npy file that can be read: {error}",
             path.display()

@@ -1,17 +1,16 @@
 //! Reading `.safetensors` files.
 
-use super::{Data, Source, unreadable};
-use crate::failure::Failure;
+use super::{Data, Source, TensorError, unreadable};
 use ::safetensors::tensor::TensorView;
 use ::safetensors::{Dtype, SafeTensors};
 use attention_variants::nearest;
 use ndarray::ArrayD;
 
 /// Reads the tensor that is asked for by name, or the one of that letter, or the only one there is.
-pub(super) fn read(source: &Source, letter: &str) -> Result<Data, Failure> {
+pub(super) fn read(source: &Source, letter: &str) -> Result<Data, TensorError> {
     let bytes = std::fs::read(&source.path).map_err(|error| unreadable(&source.path, &error))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
-        Failure::request(
+        TensorError::new(
             format!(
                 "{} is no .safetensors file that can be read: {error}",
                 source.path.display()
@@ -24,11 +23,11 @@ pub(super) fn read(source: &Source, letter: &str) -> Result<Data, Failure> {
     let name = choose(source, letter, &names)?;
     let tensor = file
         .tensor(name)
-        .map_err(|error| Failure::request(format!("{source}: {error}"), None))?;
+        .map_err(|error| TensorError::new(format!("{source}: {error}"), None))?;
     convert(source, name, &tensor)
 }
 
-fn choose<'n>(source: &Source, letter: &str, names: &[&'n str]) -> Result<&'n str, Failure> {
+fn choose<'n>(source: &Source, letter: &str, names: &[&'n str]) -> Result<&'n str, TensorError> {
     let upper = letter.to_uppercase();
     let wanted: &[&str] = match &source.tensor {
         Some(name) => &[name],
@@ -40,23 +39,24 @@ fn choose<'n>(source: &Source, letter: &str, names: &[&'n str]) -> Result<&'n st
         (None, [only]) if source.tensor.is_none() => Ok(only),
         _ => {
             let near = nearest(wanted[0], names).map(|near| format!("did you mean `{near}`? "));
-            Err(Failure::Request {
-                what: format!("{} holds no tensor `{}`", source.path.display(), wanted[0]),
-                help: Some(format!(
-                    "{}it holds {}; name one as in FILE.safetensors:NAME",
-                    near.unwrap_or_default(),
-                    if names.is_empty() {
-                        "none".into()
-                    } else {
-                        names.join(", ")
-                    }
-                )),
-            })
+            let held = if names.is_empty() {
+                "none".into()
+            } else {
+                names.join(", ")
+            };
+            Err(TensorError::new(
+                format!("{} holds no tensor `{}`", source.path.display(), wanted[0]),
+                format!(
+                    "{}it holds {held}; name one as in FILE.safetensors:NAME",
+                    near.unwrap_or_default()
+                )
+                .as_str(),
+            ))
         }
     }
 }
 
-fn convert(source: &Source, name: &str, tensor: &TensorView<'_>) -> Result<Data, Failure> {
+fn convert(source: &Source, name: &str, tensor: &TensorView<'_>) -> Result<Data, TensorError> {
     let (shape, bytes) = (tensor.shape(), tensor.data());
     let data = match tensor.dtype() {
         Dtype::F32 => array(shape, bytes, f32::from_le_bytes).map(Data::F32),
@@ -65,7 +65,7 @@ fn convert(source: &Source, name: &str, tensor: &TensorView<'_>) -> Result<Data,
         Dtype::I64 => array(shape, bytes, i64::from_le_bytes).map(Data::I64),
         Dtype::BOOL => array(shape, bytes, |[b]: [u8; 1]| b != 0).map(Data::Bool),
         other => {
-            return Err(Failure::request(
+            return Err(TensorError::new(
                 format!(
                     "{}:{name} holds elements of type {other:?}",
                     source.path.display()
@@ -75,7 +75,7 @@ fn convert(source: &Source, name: &str, tensor: &TensorView<'_>) -> Result<Data,
             ));
         }
     };
-    data.map_err(|error| Failure::request(format!("{source}: {error}"), None))
+    data.map_err(|error| TensorError::new(format!("{source}: {error}"), None))
 }
 
 fn array<A, const WIDTH: usize>(
