@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_checksum_is_of_shapes_and_numbers() {
-        let of = |shape, last: f32| {
+        let of = |shape: (usize, usize, usize, usize), last: f32| {
             let mut k = Array4::zeros(shape);
             k[[0, 0, 1, 1]] = last;
             let q = Array4::zeros((1, 1, 2, shape.3));

@@ -75,7 +75,7 @@ mod tests {
         let made = generate(&asked).unwrap();
         assert_eq!(made.q.dim(), (2, 2, 2));
         assert_eq!((made.k.dim(), made.v.dim()), ((1, 5, 2), (1, 5, 3)));
-        let last = |heads| 1000.0 + 100.0 * heads + 10.0 * 8.0 + 1.0;
+        let last = |heads: f32| 1000.0 + 100.0 * heads + 10.0 * 8.0 + 1.0;
         assert_eq!(made.q[[1, 1, 1]], last(1.0));
         assert_eq!(made.k[[0, 4, 1]], last(0.0));
         assert_eq!(made.k[[0, 0, 0]], 1040.0, "four events are left out");

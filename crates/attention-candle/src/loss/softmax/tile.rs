@@ -268,8 +268,8 @@ impl pulp::WithSimd for Scale<'_> {
     fn with_simd<S: pulp::Simd>(self, _simd: S) {
         let (rows, _) = self.rows.as_chunks_mut::<POSITIONS>();
         for row in rows {
-            for n in 0..POSITIONS {
-                row[n] *= self.factors[n];
+            for (x, factor) in row.iter_mut().zip(self.factors) {
+                *x *= factor;
             }
         }
     }
