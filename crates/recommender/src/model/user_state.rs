@@ -94,7 +94,7 @@ impl<'m> UserState<'m> {
     /// Cost: 2·I·D flops.
     ///
     /// # Errors
-    /// [`ModelError::Tape`] where there are other than I scores.
+    /// [`ModelError::Op`] where there are other than I scores.
     pub fn score(&self, scores: ArrayViewMut1<'_, f32>) -> Result<(), ModelError> {
         let state = Tensor::from_slice(&self.state, (1, self.state.len()), &Device::Cpu)?;
         self.scorer.compare(&state, scores.insert_axis(Axis(0)))
