@@ -59,7 +59,7 @@ fn a_study_is_trained_swapped_timed_and_told() {
     let (text, told) = texts(&output);
     let lines = |what: &str| told.lines().filter(|line| line.contains(what)).count();
     assert_eq!(
-        (lines("  epoch "), lines("step ")),
+        (lines("  epoch "), lines(", step ")),
         (3 * 3, 0),
         "a line an epoch where nobody looks on\n{told}"
     );
