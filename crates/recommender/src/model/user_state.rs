@@ -9,10 +9,10 @@ use ndarray::{ArrayViewMut1, Axis};
 /// whole history anew.
 ///
 /// Scores are those of [`Scorer::score`] for [`events`](Self::events), to the rounding of f32 (of the kept keys,
-/// where an attention rounds these), and the same bits for any number of workers. A model looks at no more than its [`longest`](super::SequenceModel::longest)
-/// latest events, and what is kept cannot forget the first of them: where they are full, the next event begins
-/// anew behind the later half. So a full history is encoded once in longest/2 events, and the answer then rests
-/// on half as many events as that of a request.
+/// where an attention rounds these), and the same bits for any number of workers. A model looks at no more than its
+/// [`longest`](super::SequenceModel::longest) latest events, and what is kept cannot forget the first of them: where
+/// they are full, the next event begins anew behind the later half. So a full history is encoded once in longest/2
+/// events, and the answer then rests on half as many events as that of a request.
 ///
 /// ```
 /// use attention::Workers;
