@@ -161,3 +161,46 @@ pub fn prefetch_rows<V: Vector>(rows: Block<*const f32>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Kernel, dispatch};
+
+    struct Powers<'a>(&'a mut [f32; 16]);
+
+    impl Kernel for Powers<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            for part in self.0.chunks_exact_mut(V::LANES) {
+                // SAFETY: inside dispatch, and the part holds a vector.
+                unsafe { V::load(part.as_ptr()).exp2().store(part.as_mut_ptr()) }
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_never_subnormal() {
+        let x: [f32; 16] = std::array::from_fn(|n| match n {
+            0 => f32::NEG_INFINITY,
+            1 => f32::NAN,
+            n => 2.0 - 9.7 * (n - 2) as f32 - 0.3 * (n * n) as f32,
+        });
+        assert!(x.iter().any(|x| (-149.0..-126.0).contains(x)));
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let mut y = x;
+            dispatch(isa, Powers(&mut y));
+            for (x, y) in x.into_iter().zip(y) {
+                let exact = f64::from(x).exp2();
+                if x.is_nan() {
+                    assert!(y.is_nan(), "{isa:?}");
+                } else if x < -126.0 {
+                    assert_eq!(y, 0.0, "{isa:?}: 2^{x}");
+                } else {
+                    let error = (f64::from(y) / exact - 1.0).abs();
+                    assert!(error < 3e-7, "{isa:?}: 2^{x} = {y}");
+                }
+            }
+        }
+    }
+}
